@@ -1,0 +1,236 @@
+"""Training speed of the `multitask` network on each Keras backend, side by side with the same network in plain PyTorch.
+
+Run from the root: `PYTHONPATH=. python benchmarks/training_speed.py --output results/training_speed.json`.
+
+Each runs in a process of its own and takes one training step in turn, so that all see the same machine. A step during
+which other programs used the processor does not count: PyTorch's threads wait for each other and lose far more by it
+than TensorFlow's. Expect a ratio of 1.0 or more for TensorFlow on a CPU. The peer: channels_last, `torch.optim.Adam`,
+eager, float32. Exits with 1 where the machine was never quiet: the numbers are then no result.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from busi_keras.training.device import processor_name
+
+PEER = "pytorch"
+BACKENDS = ("tensorflow", "jax", "torch")
+WARM_UP_STEPS = 2
+QUIET = 0.05
+"""The share of the processor that other programs may use during a step that counts."""
+LEARNING_RATE = 1e-4
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass
+class Runner:
+    """A process that takes one training step when told to."""
+
+    name: str
+    process: subprocess.Popen[str]
+    parameters: int = 0
+    steps: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, name: str, options: argparse.Namespace) -> "Runner":
+        """Starts the process and waits until it has warmed up."""
+        sizes = ["--batch-size", str(options.batch_size), "--image-size", str(options.image_size)]
+        command = [sys.executable, __file__, "--runner", name, *sizes]
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": name if name != PEER else "torch"}
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        runner = cls(name, process)
+        runner.parameters = runner._answer()["parameters"]
+        return runner
+
+    def step(self) -> None:
+        """Takes one step and keeps its time."""
+        assert self.process.stdin
+        busy, started = processor_seconds(), time.monotonic()
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        available = (time.monotonic() - started) * (os.cpu_count() or 1)
+        others = (processor_seconds() - busy - answer["processor_seconds"]) / available
+        self.steps.append({"seconds": answer["seconds"], "others": round(max(0.0, others), 3)})
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self.process.communicate()
+
+    def quiet_seconds(self) -> list[float]:
+        """The times of the steps that count."""
+        return [step["seconds"] for step in self.steps if step["others"] <= QUIET]
+
+    def result(self, images: int) -> dict[str, Any]:
+        """Images a second, of the median counted step of `images` images."""
+        quiet = self.quiet_seconds()
+        counted = quiet or [step["seconds"] for step in self.steps]
+        return {
+            "images_per_second": images / statistics.median(counted),
+            "steps": self.steps,
+            "steps_counted": len(counted),
+            "quiet": bool(quiet),
+        }
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.name} ended with exit status {self.process.wait()}; its error is above")
+        return json.loads(line)
+
+
+def processor_seconds() -> float:
+    """What all programs together have used of the processor since the machine started; 0 where Linux does not tell."""
+    try:
+        ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _wait, interrupts, soft_interrupts, stolen = ticks[:8]
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def run(name: str, batch: Batch) -> None:
+    """What a runner does: says how many parameters it trains, then takes a step for each line it reads."""
+    step, parameters = pytorch_step(batch) if name == PEER else keras_step(name, batch)
+    for _ in range(WARM_UP_STEPS):
+        step()
+    print(json.dumps({"parameters": parameters}), flush=True)
+    for _ in sys.stdin:
+        wall, processor = time.perf_counter(), time.process_time()
+        step()
+        answer = {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}
+        print(json.dumps(answer), flush=True)
+
+
+def keras_step(backend: str, batch: Batch) -> tuple[Callable[[], Any], int]:
+    """A training step of this project's network, and how many parameters it trains."""
+    import keras
+
+    from busi_keras.config import Experiment
+    from busi_keras.models import build
+
+    images, masks, labels = batch
+    network = build(Experiment("multitask", "phantom", image_size=images.shape[1], backend=backend))
+    network.compile(
+        keras.optimizers.Adam(LEARNING_RATE),
+        {
+            "mask": keras.losses.BinaryCrossentropy(from_logits=True),
+            "label": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        },
+    )
+    truth = {"mask": masks, "label": labels}
+    parameters = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
+    return lambda: network.train_on_batch(images, truth, return_dict=True), parameters
+
+
+def pytorch_step(batch: Batch) -> tuple[Callable[[], Any], int]:
+    """The same of the peer."""
+    import torch
+    from pytorch_peer import Multitask
+    from torch.nn import functional
+
+    network = Multitask().train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    images, masks = (torch.from_numpy(maps).permute(0, 3, 1, 2) for maps in batch[:2])
+    labels = torch.from_numpy(batch[2]).long()
+
+    def step() -> float:
+        optimizer.zero_grad()
+        mask_logits, label_logits = network(images)
+        loss = functional.binary_cross_entropy_with_logits(mask_logits, masks)
+        loss = loss + functional.cross_entropy(label_logits, labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step, sum(parameter.numel() for parameter in network.parameters())
+
+
+def random_batch(batch_size: int, image_size: int) -> Batch:
+    """Images float32 `(B, S, S, 3)` 0-255, masks float32 `(B, S, S, 1)` 0 or 1, labels int32 `(B,)`."""
+    chance = np.random.default_rng(0)
+    images = chance.uniform(0, 255, (batch_size, image_size, image_size, 3)).astype("float32")
+    masks = (chance.random((batch_size, image_size, image_size, 1)) > 0.8).astype("float32")
+    return images, masks, chance.integers(0, 3, batch_size).astype("int32")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs peer and backends in turn: all that goes into the JSON."""
+    runners = [Runner.start(name, options) for name in (PEER, *options.backends)]
+    assert len({runner.parameters for runner in runners}) == 1, "the peer is not the same network"
+    deadline = time.monotonic() + options.seconds
+    while time.monotonic() < deadline and any(len(runner.quiet_seconds()) < options.steps for runner in runners):
+        for runner in runners:
+            runner.step()
+    for runner in runners:
+        runner.stop()
+    peer, *backends = (runner.result(options.batch_size) for runner in runners)
+    for result in backends:
+        result["ratio"] = result["images_per_second"] / peer["images_per_second"]
+    return {
+        "what": f"training the multitask network, batch {options.batch_size}, {options.image_size} px, float32",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", *sys.argv]),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "trained_parameters": runners[0].parameters,
+        "peer": peer,
+        "backends": dict(zip(options.backends, backends, strict=True)),
+        "quiet": all(runner.quiet_seconds() for runner in runners),
+        "best_ratio": max(result["ratio"] for result in backends),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results for people."""
+    lines = [results["what"], f"{results['processor']}, {results['cores']} cores", ""]
+    for name, result in {PEER: results["peer"], **results["backends"]}.items():
+        counted = f"{result['steps_counted']} of {len(result['steps'])} steps counted"
+        busy = "" if result["quiet"] else ", all while other programs ran"
+        ratio = f"{result.get('ratio', 1.0):.2f} x"
+        lines.append(f"{name:<12}{result['images_per_second']:6.2f} images/s   {ratio}   {counted}{busy}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    parser.add_argument("--steps", type=int, default=5, help="steps of each that must count")
+    parser.add_argument("--seconds", type=float, default=600, help="stop taking steps after so long")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--runner", choices=(PEER, *BACKENDS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.runner:
+        run(options.runner, random_batch(options.batch_size, options.image_size))
+        return
+    results = measure(options)
+    print(table(results))
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(results, indent=2) + "\n")
+    if not results["quiet"]:
+        raise SystemExit("the machine was never quiet: no result; end the other programs, or give more --seconds")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The card: one JSON document that travels inside every stored format and says what the network is."""
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from busi_keras.config import CLASSES
+from busi_keras.errors import UsageError
+
+CARD_FILE = "busi_keras.card.json"
+RESEARCH_USE = "Research use, not a diagnosis."
+
+
+@dataclass(frozen=True)
+class Card:
+    """What one must know of a network before believing it.
+
+    Attributes:
+        approach: one of `config.APPROACHES`.
+        image_size: S, side of the network's input in pixels.
+        data: what it was trained on: `phantom`, or the name of the data set's folder.
+        counts: images of each class a part: `{"train": {"benign": 305, ...}, ...}`.
+        protocol: how they were split.
+        weights: what the backbone started from.
+        backbone: the encoder.
+        epochs: the epoch that was chosen and how many were trained, a stage.
+        scored: which part `scores` are of.
+        scores: as `evaluate` reports them.
+        versions: of Python and the libraries.
+        date: when it was trained, ISO 8601.
+        classes: the order of the probabilities.
+        intended_use: for the reader.
+    """
+
+    approach: str
+    image_size: int
+    data: str
+    counts: dict[str, dict[str, int]]
+    protocol: str
+    weights: str
+    backbone: str
+    epochs: dict[str, dict[str, int]]
+    scored: str
+    scores: dict[str, Any]
+    versions: dict[str, str]
+    date: str
+    classes: tuple[str, ...] = CLASSES
+    intended_use: str = field(default=RESEARCH_USE)
+
+    @property
+    def phantom(self) -> bool:
+        """Whether it was trained on synthetic images."""
+        return self.data == "phantom"
+
+    def to_json(self) -> str:
+        """The card as a JSON document."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Card":
+        """The card that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "classes": tuple(fields["classes"])})
+
+
+def attach_card(model_file: Path, card: Card) -> None:
+    """Adds the card to a `.keras` file, which is a zip archive; Keras passes over it when it loads the model."""
+    with zipfile.ZipFile(model_file, "a") as archive:
+        archive.writestr(CARD_FILE, card.to_json())
+
+
+def read_card(model_file: Path) -> Card:
+    """The card in a `.keras` file.
+
+    Raises:
+        UsageError: the file is missing or damaged, or carries no card.
+    """
+    try:
+        with zipfile.ZipFile(model_file) as archive:
+            return Card.from_json(archive.read(CARD_FILE).decode())
+    except FileNotFoundError:
+        raise UsageError(f"{model_file} does not exist; train a model first: python cli.py train") from None
+    except (OSError, zipfile.BadZipFile):
+        raise UsageError(f"{model_file} is damaged or no .keras file; name a model that `train` made") from None
+    except (KeyError, TypeError, ValueError):
+        raise UsageError(f"{model_file} carries no card of busi_keras; name a model that `train` made") from None

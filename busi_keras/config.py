@@ -1,0 +1,159 @@
+"""What determines a run: the classes and the `Experiment`."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from busi_keras.errors import UsageError
+
+CLASSES = ("benign", "malignant", "normal")
+NORMAL = CLASSES.index("normal")
+
+APPROACHES = ("two-stage", "multitask", "multitask-cnn")
+SEGMENTERS = ("unet", "attention-unet")
+BACKBONES = ("resnet50", "mobilenet-v2")
+PROTOCOLS = ("grouped", "seed", "kfold")
+PRECISIONS = ("float32", "mixed_bfloat16")
+BACKENDS = ("tensorflow", "jax", "torch")
+MASK_LOSSES = ("bce", "dice-bce")
+
+COARSEST_STRIDE = 32
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that determines a run, so that two runs with equal experiments on one machine are the same run.
+
+    Attributes:
+        approach: one of `APPROACHES`.
+        data: `"phantom"`, or the name of the folder the images came from.
+        fingerprint: of the folder's files, from `data.busi.fingerprint`: other files are another experiment.
+        backbone: one of `BACKBONES`; in the two-stage approach, the classifier's.
+        segmenter: one of `SEGMENTERS`; used by the two-stage approach alone.
+        width: channels of the U-Net's first level; each further level of the four doubles them.
+        weights: what the backbone starts from: `"imagenet"`, `"none"`, or the path of a weights file.
+        image_size: side of the square network input, in pixels; a multiple of 32.
+        batch_size: images a training step.
+        epochs: passes over the training images, at most; in the two-stage approach, of each stage.
+        frozen_epochs: the first so many of them train the heads alone; 0 where the backbone starts from nothing.
+        learning_rate: peak of the cosine schedule.
+        patience: training ends after so many epochs without a better validation score.
+        mask_loss: one of `MASK_LOSSES`.
+        mask_weight, label_weight: the two tasks' shares in the loss.
+        class_weighting: weigh each image's cross-entropy by the inverse frequency of its class.
+        augment: whether training images are flipped, warped and re-toned.
+        protocol: one of `PROTOCOLS`: who trains, validates and tests.
+        folds, fold: number of folds and the one scored, counted from 0; used by `kfold` alone.
+        seed: of the split, the initial weights, the order of images and the augmentation.
+        limit: use only so many images, stratified by class; None for all.
+        skip_bad: leave out images whose files are broken or incomplete instead of refusing to train.
+        precision: one of `PRECISIONS`.
+        backend: one of `BACKENDS`.
+    """
+
+    approach: str
+    data: str
+    fingerprint: str = ""
+    backbone: str = "resnet50"
+    segmenter: str = "unet"
+    width: int = 64
+    weights: str = "none"
+    image_size: int = 224
+    batch_size: int = 16
+    epochs: int = 30
+    frozen_epochs: int = 0
+    learning_rate: float = 1e-3
+    patience: int = 12
+    mask_loss: str = "dice-bce"
+    mask_weight: float = 1.0
+    label_weight: float = 1.0
+    class_weighting: bool = False
+    augment: bool = True
+    protocol: str = "grouped"
+    folds: int = 5
+    fold: int = 0
+    seed: int = 42
+    limit: int | None = None
+    skip_bad: bool = False
+    precision: str = "float32"
+    backend: str = "tensorflow"
+
+    def __post_init__(self) -> None:
+        for field, allowed in _CHOICES.items():
+            _require(getattr(self, field) in allowed, self, field, f"one of {', '.join(allowed)}")
+        for field in ("width", "batch_size", "epochs", "patience"):
+            _require(getattr(self, field) >= 1, self, field, "at least 1")
+        _require(
+            self.image_size >= COARSEST_STRIDE and self.image_size % COARSEST_STRIDE == 0,
+            self,
+            "image_size",
+            f"a positive multiple of {COARSEST_STRIDE}, such as 224",
+        )
+        _require(self.learning_rate > 0, self, "learning_rate", "above 0")
+        for field in ("mask_weight", "label_weight"):
+            _require(getattr(self, field) >= 0, self, field, "at least 0")
+        _require(self.folds >= 2, self, "folds", "at least 2")
+        _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")
+        _require(self.seed >= 0, self, "seed", "at least 0")
+        _require(0 <= self.frozen_epochs <= self.epochs, self, "frozen_epochs", f"from 0 to {self.epochs} (--epochs)")
+        _require(self.limit is None or self.limit >= 1, self, "limit", "at least 1")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the backbone starts from trained weights."""
+        return self.weights != "none"
+
+    def to_json(self) -> str:
+        """The experiment as a JSON document, one field a line."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Experiment":
+        """The experiment that `to_json` wrote. An unknown field is a `TypeError`."""
+        return cls(**json.loads(text))
+
+    @classmethod
+    def read(cls, path: Path) -> "Experiment":
+        """The experiment in a file; raises `UsageError` where there is none or it cannot be read."""
+        try:
+            return cls.from_json(path.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(
+                f"{path.parent} is not a run: it has no {path.name}; name a folder made by `train`"
+            ) from None
+        except (OSError, TypeError, ValueError) as error:
+            raise UsageError(f"{path} is not an experiment ({error}); train again into a new folder") from None
+
+    def differences(self, other: "Experiment") -> list[str]:
+        """One phrase a field in which the two differ: `epochs 15, not 30`."""
+        return [
+            f"{field.name} {getattr(self, field.name)}, not {getattr(other, field.name)}"
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+
+_CHOICES = {
+    "approach": APPROACHES,
+    "backbone": BACKBONES,
+    "segmenter": SEGMENTERS,
+    "protocol": PROTOCOLS,
+    "precision": PRECISIONS,
+    "backend": BACKENDS,
+    "mask_loss": MASK_LOSSES,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "two-stage": {"mask_loss": "dice-bce"},
+    "multitask": {"mask_loss": "bce"},
+    "multitask-cnn": {"mask_loss": "dice-bce"},
+}
+"""What an approach sets apart from the defaults of `Experiment`."""
+
+
+def _require(holds: bool, experiment: Experiment, field: str, expected: str) -> None:
+    if not holds:
+        option = "--" + field.replace("_", "-")
+        raise UsageError(f"{option} is {getattr(experiment, field)!r}; it must be {expected}")

@@ -1,0 +1,128 @@
+"""Which images to use: `--data auto | phantom | FOLDER`, and the download of BUSI."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from busi_keras.config import CLASSES
+from busi_keras.data.busi import BUSI_COUNTS, Record, natural_order, read_busi
+from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
+from busi_keras.errors import UsageError
+from busi_keras.network import reachable
+
+KAGGLE_HANDLE = "aryashah2k/breast-ultrasound-images-dataset"
+BUSI_FOLDER = "Dataset_BUSI_with_GT"
+LOCAL_DATA = Path("data")
+DEMO_PHANTOMS = 160
+"""Images in the demonstration: enough to learn from, few enough for minutes on two cores."""
+
+PHANTOM_NOTICE = (
+    "PHANTOMS: these are synthetic images, used because --data asks for them or BUSI could not be had. "
+    "What is learnt and measured on them says nothing about patients. For BUSI: python cli.py data download"
+)
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder in BUSI's layout and what kind of images it holds."""
+
+    folder: Path
+    phantom: bool
+
+    @property
+    def name(self) -> str:
+        """What an experiment records: `phantom`, or the folder's name."""
+        return "phantom" if self.phantom else self.folder.resolve().name
+
+    def records(self) -> list[Record]:
+        """The folder's records."""
+        return read_busi(self.folder)
+
+
+def find_source(data: str, seed: int = 0) -> Source:
+    """The images that `--data` means.
+
+    Args:
+        data: a folder; `phantom`; or `auto`: `$BUSI_DATA_DIR`, `data/Dataset_BUSI_with_GT`, kagglehub's cache, a
+            download, and where none of them can be had within seconds, phantoms.
+        seed: of the phantoms.
+
+    Raises:
+        UsageError: the folder named, by `data` or `$BUSI_DATA_DIR`, is not in BUSI's layout.
+    """
+    if data == "phantom":
+        return _phantoms(seed)
+    if data != "auto":
+        return _folder(Path(data))
+    if named := os.environ.get("BUSI_DATA_DIR"):
+        return _folder(Path(named))
+    for folder in (LOCAL_DATA / BUSI_FOLDER, _cached()):
+        if folder is not None and folder.is_dir():
+            return _folder(folder)
+    try:
+        return download()
+    except UsageError as error:
+        log.warning("BUSI could not be had: %s", error)
+        return _phantoms(seed)
+
+
+def download() -> Source:
+    """BUSI from Kaggle, through kagglehub into its cache; public, no account; shows its progress on stderr.
+
+    Raises:
+        UsageError: Kaggle does not answer, the download breaks off, or the files are not BUSI's 780 images.
+    """
+    if not reachable("https://www.kaggle.com"):
+        raise UsageError(
+            f"www.kaggle.com does not answer; download {KAGGLE_HANDLE} elsewhere and name its folder: "
+            f"--data .../{BUSI_FOLDER}"
+        )
+    import kagglehub
+
+    try:
+        folder = Path(kagglehub.dataset_download(KAGGLE_HANDLE))
+    except Exception as error:  # kagglehub lets the exceptions of requests, zipfile and its own through
+        raise UsageError(f"the download of {KAGGLE_HANDLE} from Kaggle failed ({error}); try again") from error
+    source = _folder(folder)
+    counts = _counts(source.folder)
+    if counts != BUSI_COUNTS:
+        raise UsageError(f"{source.folder} holds {counts}, not BUSI's {BUSI_COUNTS}; delete it and download again")
+    return source
+
+
+def _folder(folder: Path) -> Source:
+    nested = folder / BUSI_FOLDER
+    folder = nested if nested.is_dir() else folder
+    read_busi(folder)
+    return Source(folder, phantom=(folder / INFO_FILE).exists())
+
+
+def _cached() -> Path | None:
+    """The newest complete version in kagglehub's cache: where a download broke off, a part of one may lie there."""
+    cache = Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
+    folders = (cache / "datasets" / KAGGLE_HANDLE / "versions").glob(f"*/{BUSI_FOLDER}")
+    newest_first = sorted(folders, key=lambda folder: natural_order(str(folder)), reverse=True)
+    return next((folder for folder in newest_first if _complete(folder)), None)
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        return _counts(folder) == BUSI_COUNTS
+    except UsageError:
+        return False
+
+
+def _counts(folder: Path) -> dict[str, int]:
+    labels = [record.label for record in read_busi(folder)]
+    return {name: labels.count(label) for label, name in enumerate(CLASSES)}
+
+
+def _phantoms(seed: int) -> Source:
+    folder = LOCAL_DATA / f"phantoms-{DEMO_PHANTOMS}-seed-{seed}"
+    if not folder.exists():
+        write_phantoms(folder, DEMO_PHANTOMS, seed)
+    return Source(folder, phantom=True)

@@ -1,0 +1,1 @@
+"""Scores of masks and classes. NumPy and SciPy; no Keras."""

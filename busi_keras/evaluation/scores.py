@@ -1,0 +1,157 @@
+"""Scores of predicted masks and classes. Conventions are stated where they change the number."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+from busi_keras.config import CLASSES, NORMAL
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How well a predicted mask covers the true one; both are 1 where both masks are empty."""
+
+    dice: float
+    iou: float
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """One image's truth, prediction and scores: a line of `predictions.csv`.
+
+    Attributes:
+        name: as in `Record`.
+        label, predicted: indices into `CLASSES`; `predicted` is None where the network has no label head.
+        probabilities: `(3,)` in [0, 1], sum 1; empty without a label head.
+        overlap: None where the network has no mask head.
+        true_area, predicted_area: of the masks, as shares of the image.
+    """
+
+    name: str
+    label: int
+    predicted: int | None
+    probabilities: tuple[float, ...]
+    overlap: Overlap | None
+    true_area: float
+    predicted_area: float
+
+
+def overlap(true: np.ndarray, predicted: np.ndarray) -> Overlap:
+    """Dice and intersection over union of two bool masks of one shape."""
+    if true.shape != predicted.shape:
+        raise ValueError(f"masks of shapes {true.shape} and {predicted.shape} cannot be compared")
+    common = int(np.count_nonzero(true & predicted))
+    total = int(np.count_nonzero(true)) + int(np.count_nonzero(predicted))
+    if total == 0:
+        return Overlap(1.0, 1.0)
+    return Overlap(2 * common / total, common / (total - common))
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class against the rest. A score that is not defined is None."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+    auc: float | None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Scores of a set of images; None where a score is not defined: no such image, or no such head.
+
+    Attributes:
+        dice, iou: means over all images, an empty prediction on an empty mask counting 1.
+        lesion_dice, lesion_iou: means over the images that show a lesion.
+        normal_clean: share of normal images whose predicted mask is empty.
+        accuracy: share of images with the right class.
+        macro_f1, weighted_f1: over the classes that have images.
+        auc: one class against the rest.
+        classes: by name, the scores of each class.
+        confusion: rows are true classes, columns predicted ones, in the order of `CLASSES`.
+        n: images of each class.
+    """
+
+    dice: float | None
+    iou: float | None
+    lesion_dice: float | None
+    lesion_iou: float | None
+    normal_clean: float | None
+    accuracy: float | None
+    macro_f1: float | None
+    weighted_f1: float | None
+    auc: dict[str, float | None]
+    classes: dict[str, ClassScore]
+    confusion: list[list[int]] | None
+    n: dict[str, int]
+
+
+def summarize(scores: Sequence[ImageScore]) -> Metrics:
+    """The metrics of a set of images.
+
+    Raises:
+        ValueError: the set is empty.
+    """
+    if not scores:
+        raise ValueError("no image to score")
+    labels = np.array([score.label for score in scores])
+    lesion = labels != NORMAL
+    dice = np.array([s.overlap.dice if s.overlap else np.nan for s in scores])
+    iou = np.array([s.overlap.iou if s.overlap else np.nan for s in scores])
+    clean = np.array([s.predicted_area == 0 if s.overlap else np.nan for s in scores], float)
+    classes = _class_scores(scores, labels)
+    present = [score for score in classes.values() if score.support and score.f1 is not None]
+    predicted = None if scores[0].predicted is None else np.array([score.predicted for score in scores])
+    return Metrics(
+        dice=_mean(dice),
+        iou=_mean(iou),
+        lesion_dice=_mean(dice[lesion]),
+        lesion_iou=_mean(iou[lesion]),
+        normal_clean=_mean(clean[~lesion]),
+        accuracy=None if predicted is None else float(np.mean(predicted == labels)),
+        macro_f1=_mean(np.array([score.f1 for score in present], float)),
+        weighted_f1=_mean(np.repeat([score.f1 for score in present], [score.support for score in present])),
+        auc={name: score.auc for name, score in classes.items()},
+        classes=classes,
+        confusion=None
+        if predicted is None
+        else confusion_matrix(labels, predicted, labels=range(len(CLASSES))).tolist(),
+        n={name: int(np.sum(labels == index)) for index, name in enumerate(CLASSES)},
+    )
+
+
+def _class_scores(scores: Sequence[ImageScore], labels: np.ndarray) -> dict[str, ClassScore]:
+    support = [int(np.sum(labels == index)) for index in range(len(CLASSES))]
+    if scores[0].predicted is None:
+        return {name: ClassScore(None, None, None, support[i], None) for i, name in enumerate(CLASSES)}
+    predicted = np.array([score.predicted for score in scores])
+    probabilities = np.array([score.probabilities for score in scores])
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predicted, labels=range(len(CLASSES)), zero_division=np.nan
+    )
+    return {
+        name: ClassScore(
+            precision=_defined(precision[i]),
+            recall=_defined(recall[i]),
+            f1=_defined(f1[i]) if support[i] else None,
+            support=support[i],
+            auc=_auc(labels == i, probabilities[:, i]),
+        )
+        for i, name in enumerate(CLASSES)
+    }
+
+
+def _auc(truth: np.ndarray, score: np.ndarray) -> float | None:
+    return float(roc_auc_score(truth, score)) if truth.any() and not truth.all() else None
+
+
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(np.mean(values)) if len(values) and not np.isnan(values).any() else None

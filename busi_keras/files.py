@@ -1,0 +1,109 @@
+"""Files that are whole or not there: written beside their name, flushed, and renamed."""
+
+import errno
+import glob
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from busi_keras.errors import UsageError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to; on leaving, what lies there takes `path`'s place in one step.
+
+    Where the block fails, the old file stays and what was written goes.
+
+    Raises:
+        UsageError: the disk is full, or `path` cannot be written to.
+    """
+    part = _part(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise _readable(error, path) from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """As `replacing`, for a new folder: the block fills a hidden folder that is renamed to `path` at the end.
+
+    Raises:
+        UsageError: the disk is full, `path` cannot be written to, or exists and is not an empty folder.
+    """
+    taken = UsageError(f"{path} exists already; name a new folder, or remove it first")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise taken
+    part = _part(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        part.mkdir()
+        yield part
+        part.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise taken from None
+        raise _readable(error, path) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 file, whole or not at all."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def verify_archive(path: Path) -> None:
+    """Reads the whole of a zip archive (`.npz` and `.keras` are such) against its checksums.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # a flipped bit in a header makes zipfile raise whatever it meets
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if damaged:
+        raise ValueError(f"{path} is damaged: the checksum of {damaged} is wrong")
+
+
+def unfinished(path: Path) -> bool:
+    """Whether a file is what a killed process left of one that it was writing."""
+    return re.fullmatch(r"\.\d+\..+", path.name) is not None
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{os.getpid()}.{path.name}")
+
+
+def _sweep(path: Path) -> None:
+    """Removes what processes that are no more left of `path`."""
+    for left in path.parent.glob(f".*.{glob.escape(path.name)}"):
+        if unfinished(left) and (left == _part(path) or not Path(f"/proc/{left.name.split('.')[1]}").exists()):
+            shutil.rmtree(left, ignore_errors=True)
+            left.unlink(missing_ok=True)
+
+
+def _readable(error: OSError, path: Path) -> Exception:
+    """The error in words for the user where it is about writing; else the error itself."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UsageError(f"the disk is full, so {path} was not written; free some space and run the same again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        return UsageError(f"{path} cannot be written ({error.strerror}); name another place")
+    return error

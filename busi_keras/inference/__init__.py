@@ -1,0 +1,1 @@
+"""From images to predictions, whatever format the network is in."""

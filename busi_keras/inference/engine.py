@@ -1,0 +1,26 @@
+"""What every engine does: letterboxed pixels in, probabilities out."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network says of a batch.
+
+    Attributes:
+        mask: float32 `(batch, S, S)`, the probability of lesion in each pixel, letterboxed.
+        probabilities: float32 `(batch, 3)`, in the order of `CLASSES`, sum 1.
+    """
+
+    mask: np.ndarray
+    probabilities: np.ndarray
+
+
+class Engine(Protocol):
+    """A stored network that can be run."""
+
+    def run(self, images: np.ndarray) -> Outputs:
+        """Outputs for float32 `(batch, S, S, 3)`, letterboxed, 0-255."""

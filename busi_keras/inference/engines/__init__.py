@@ -1,0 +1,1 @@
+"""One small file for each format a network can be run in."""

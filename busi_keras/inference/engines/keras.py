@@ -1,0 +1,44 @@
+"""Runs a `.keras` file, or a network in memory, on whichever backend Keras uses."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import busi_keras.models  # noqa: F401  registers the custom layers
+from busi_keras.errors import UsageError
+from busi_keras.files import verify_archive
+from busi_keras.inference.engine import Outputs
+
+
+class KerasEngine:
+    """A network with the outputs `mask` and `label`, logits both.
+
+    Args:
+        network: as `models.build` makes it.
+    """
+
+    def __init__(self, network: keras.Model) -> None:
+        self.network = network
+
+    @classmethod
+    def load(cls, path: Path) -> "KerasEngine":
+        """The network in a `.keras` file; code inside the file is never run (Keras' safe mode).
+
+        Raises:
+            UsageError: the file cannot be read as a network.
+        """
+        try:
+            verify_archive(path)
+            return cls(keras.models.load_model(path, compile=False, safe_mode=True))
+        except Exception as error:  # a damaged file makes h5py, zipfile and Keras raise whatever they meet
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UsageError(f"{path} cannot be loaded ({reason}); name a model that `train` made") from error
+
+    def run(self, images: np.ndarray) -> Outputs:
+        """Outputs for float32 `(batch, S, S, 3)`, letterboxed, 0-255."""
+        logits = self.network.predict_on_batch(images)
+        return Outputs(
+            mask=keras.ops.convert_to_numpy(keras.ops.sigmoid(logits["mask"]))[..., 0],
+            probabilities=keras.ops.convert_to_numpy(keras.ops.softmax(logits["label"])),
+        )

@@ -1,0 +1,52 @@
+"""Which files a list of paths means, and what their results are called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from busi_keras.data.busi import is_mask, natural_order
+from busi_keras.errors import UsageError
+from busi_keras.imaging import SUFFIXES
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are; a folder's image files, also in folders below it, without `_mask` files.
+
+    Raises:
+        UsageError: a path does not exist, or a folder holds no image.
+    """
+    files = []
+    for path in paths:
+        if path.is_dir():
+            found = [file for file in path.rglob("*") if _is_image(file)]
+            if not found:
+                raise UsageError(f"{path} holds no image ({', '.join(SUFFIXES)}); name another folder, or files")
+            files += sorted(found, key=lambda file: natural_order(str(file)))
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UsageError(f"{path} does not exist; name image files or folders")
+    return list(dict.fromkeys(files))
+
+
+def output_names(files: Sequence[Path]) -> dict[Path, str]:
+    """A name for each file's results: its stem, with as many of its folders as tell it from the others."""
+    names: dict[Path, str] = {}
+    taken: set[str] = set()
+    for path in files:
+        parts = [path.stem]
+        folders = [part for part in path.parts[:-1] if part not in ("/", "..", ".")]
+        while "_".join(parts) in taken and folders:
+            parts.insert(0, folders.pop())
+        name = stem = "_".join(parts)
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name)
+        names[path] = name
+    return names
+
+
+def _is_image(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return path.is_file() and path.suffix.lower() in SUFFIXES and not is_mask(path) and not hidden

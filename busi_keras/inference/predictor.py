@@ -1,0 +1,113 @@
+"""One way from an image to a prediction, for the command line, notebooks, services and batch jobs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from busi_keras.card import RESEARCH_USE, Card, read_card
+from busi_keras.config import CLASSES, NORMAL
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.lesions import Lesion, find_lesions
+from busi_keras.imaging import MASK_THRESHOLD, Letterbox
+from busi_keras.inference.engine import Engine, Outputs
+
+TRAINED_ON_PHANTOMS = "trained on phantoms, synthetic images: this says nothing about a patient"
+LESION_BUT_NORMAL = "mask and class disagree: a lesion is outlined, but the class is normal"
+NO_LESION_BUT_CLASS = "mask and class disagree: no lesion is outlined, but the class is {label}"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one image. Research use, not a diagnosis.
+
+    Attributes:
+        label: one of `CLASSES`, the most probable.
+        probabilities: of each class, in the order of `CLASSES`, sum 1.
+        mask: bool `(height, width)`, at the image's own size.
+        mask_probability: float32 `(height, width)` in [0, 1], at the image's own size.
+        lesions: the mask's components, largest first.
+        warnings: why not to trust it.
+    """
+
+    label: str
+    probabilities: tuple[float, ...]
+    mask: np.ndarray
+    mask_probability: np.ndarray
+    lesions: tuple[Lesion, ...]
+    warnings: tuple[str, ...]
+
+    intended_use: str = RESEARCH_USE
+
+
+class Predictor:
+    """A stored network and what is known of it.
+
+    Args:
+        engine: runs the network.
+        card: what the network is.
+        batch_size: images that are run at once.
+
+    Example:
+        >>> predictor = Predictor.load(Path("runs/multitask-20261123-140000"))
+        >>> predictor.predict([read_image(Path("image.png"))])[0].label
+        'benign'
+    """
+
+    def __init__(self, engine: Engine, card: Card, batch_size: int = 8) -> None:
+        self.engine, self.card, self._batch_size = engine, card, batch_size
+
+    @classmethod
+    def load(cls, path: Path) -> "Predictor":
+        """The predictor of a run folder or a `.keras` file.
+
+        Raises:
+            UsageError: there is no such file, no finished run, or no network in it.
+        """
+        model_file = path / "model.keras" if path.is_dir() else path
+        if path.is_dir() and not model_file.exists():
+            raise UsageError(f"{path} holds no model.keras; finish its training with --resume, or name another run")
+        card = read_card(model_file)
+        from busi_keras.inference.engines.keras import KerasEngine
+
+        return cls(KerasEngine.load(model_file), card)
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Predictions for images, uint8 `(height, width, 3)`, 0-255, of any sizes, in their order."""
+        return [prediction for _, prediction in self.stream((None, image) for image in images)]
+
+    def stream(self, items: Iterable[tuple[T, np.ndarray]]) -> Iterator[tuple[tuple[T, np.ndarray], Prediction]]:
+        """Predictions for (anything, image), each with what it belongs to; holds a batch in memory, no more."""
+        remaining = iter(items)
+        while batch := list(islice(remaining, self._batch_size)):
+            boxes = [Letterbox.of(image, self.card.image_size) for _, image in batch]
+            pixels = np.stack([box.apply(image) for box, (_, image) in zip(boxes, batch, strict=True)])
+            outputs = self.engine.run(pixels)
+            for index, item in enumerate(batch):
+                yield item, self._prediction(outputs, index, boxes[index])
+
+    def _prediction(self, outputs: Outputs, index: int, box: Letterbox) -> Prediction:
+        probability = np.clip(box.invert(outputs.mask[index]), 0, 1)
+        mask = probability >= MASK_THRESHOLD
+        label = int(np.argmax(outputs.probabilities[index]))
+        return Prediction(
+            label=CLASSES[label],
+            probabilities=tuple(float(p) for p in outputs.probabilities[index]),
+            mask=mask,
+            mask_probability=probability,
+            lesions=tuple(find_lesions(mask)),
+            warnings=tuple(self._warnings(label, found=bool(mask.any()))),
+        )
+
+    def _warnings(self, label: int, found: bool) -> Iterator[str]:
+        if self.card.phantom:
+            yield TRAINED_ON_PHANTOMS
+        if found and label == NORMAL:
+            yield LESION_BUT_NORMAL
+        if not found and label != NORMAL:
+            yield NO_LESION_BUT_CLASS.format(label=CLASSES[label])

@@ -1,0 +1,19 @@
+"""Whether something on the internet can be had, found out within seconds."""
+
+import http.client
+import urllib.error
+import urllib.request
+
+TIMEOUT_S = 4.0
+
+
+def reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
+    """Whether a server answers at `url` within `timeout_s` seconds, through the proxies of the environment."""
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code in (400, 404, 405)  # the server itself answers; a gateway that forbids says 403 or 407
+    except (OSError, http.client.HTTPException, ValueError):
+        return False

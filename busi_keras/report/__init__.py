@@ -1,0 +1,1 @@
+"""Plots, figures and documents about runs and predictions."""

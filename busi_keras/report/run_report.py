@@ -1,0 +1,120 @@
+"""`report.md`: a run's numbers and plots on one page, next to the original project's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from busi_keras.card import RESEARCH_USE
+from busi_keras.config import CLASSES, Experiment
+from busi_keras.data.split import PARTS
+from busi_keras.evaluation.scores import ImageScore, Metrics
+from busi_keras.files import write_text
+from busi_keras.report.plots import plot_confusion, plot_history, plot_roc
+from busi_keras.training.run import Run
+
+ORIGINAL = """\
+| system | Dice | IoU | accuracy | note |
+|---|---|---|---|---|
+| original U-Net | 0.6506 | 0.5060 | | ImageNet ResNet50, 15 epochs, 224 px, as all rows of the original |
+| original ResNet50 | | | 0.9272 | n = 316: mask files were counted as images; not a real result |
+| original multitask | 0.6506 | 0.5060 | 0.9272 | same flaw |
+| original multitask-cnn + Grad-CAM | 0.6502 | 0.5564 | 0.9104 | n = 156; the epoch was chosen on the images scored |
+"""
+
+PHANTOM_WARNING = "**Trained and scored on phantoms, synthetic images: these numbers say nothing about patients.**"
+
+
+def write_report(run: Run, metrics: Metrics, scores: Sequence[ImageScore], scored: str, note: str) -> None:
+    """Draws a run's plots into `figures/` and writes its `report.md`."""
+    rows = run.history()
+    plot_history(rows, run.figures / "history.png")
+    figures = {"Training": "history.png"}
+    if metrics.confusion is not None:
+        plot_confusion(metrics, run.figures / "confusion.png")
+        plot_roc(scores, metrics, run.figures / "roc.png")
+        figures |= {"Confusion matrix": "confusion.png", "ROC curves": "roc.png"}
+    if (run.figures / "masks.png").exists():
+        figures["Example masks with predicted labels"] = "masks.png"
+    write_text(run.report_file, _page(run, rows, metrics, scored, note, figures))
+
+
+def _page(
+    run: Run, rows: Sequence[dict[str, Any]], metrics: Metrics, scored: str, note: str, figures: dict[str, str]
+) -> str:
+    experiment = run.experiment
+    split = run.split
+    total = sum(metrics.n.values())
+    sizes = ", ".join(f"{part} {len(split.part(part))}" for part in PARTS)
+    blocks = [
+        f"# {experiment.approach} on {experiment.data}",
+        RESEARCH_USE,
+        *([PHANTOM_WARNING] if experiment.data == "phantom" else []),
+        f"Scored on {total} {scored} images ({_counts(metrics)}). {note}".strip(),
+        "## Scores",
+        _headline(experiment, metrics),
+        "Dice and IoU are means over images, at threshold 0.5; an empty prediction on an empty mask counts 1.",
+        "## Next to the original project",
+        ORIGINAL + f"| this run | {_number(metrics.dice)} | {_number(metrics.iou)} | {_number(metrics.accuracy)} | "
+        f"n = {total}{' phantoms' if experiment.data == 'phantom' else ''}, {scored}; protocol {experiment.protocol} |",
+        "Other images, another split: only protocol `seed` is scored on the same images as the original's last row.",
+        "## Classes",
+        _classes(metrics),
+        "## How it was made",
+        _settings(experiment, rows, sizes),
+        *(f"## {title}\n\n![{title}](figures/{name})" for title, name in figures.items()),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _headline(experiment: Experiment, metrics: Metrics) -> str:
+    lines = [
+        ("Dice, all images", metrics.dice),
+        ("IoU, all images", metrics.iou),
+        ("Dice, lesion images", metrics.lesion_dice),
+        ("IoU, lesion images", metrics.lesion_iou),
+        ("normal images left clean", metrics.normal_clean),
+        ("accuracy", metrics.accuracy),
+        ("macro F1", metrics.macro_f1),
+        ("weighted F1", metrics.weighted_f1),
+    ]
+    return "| score | value |\n|---|---|\n" + "\n".join(f"| {name} | {_number(value)} |" for name, value in lines)
+
+
+def _classes(metrics: Metrics) -> str:
+    header = "| class | precision | recall | F1 | support | AUC against the rest |\n|---|---|---|---|---|---|\n"
+    return header + "\n".join(
+        f"| {name} | {_number(c.precision)} | {_number(c.recall)} | {_number(c.f1)} | {c.support} | {_number(c.auc)} |"
+        for name, c in metrics.classes.items()
+    )
+
+
+def _settings(experiment: Experiment, rows: Sequence[dict[str, Any]], sizes: str) -> str:
+    stages = {row["stage"]: row["epoch"] + 1 for row in rows}
+    best = {
+        stage: max((row for row in rows if row["stage"] == stage), key=lambda row: (row["val_score"], -row["epoch"]))
+        for stage in stages
+    }
+    chosen = "; ".join(f"{stage}: {n} epochs, epoch {best[stage]['epoch'] + 1} chosen" for stage, n in stages.items())
+    minutes = sum(row["seconds"] for row in rows) / 60
+    return "\n".join(
+        [
+            f"- split: {experiment.protocol}, seed {experiment.seed}: {sizes}",
+            f"- backbone {experiment.backbone}, starting weights: {experiment.weights.rsplit('/', 1)[-1]}; "
+            f"{experiment.image_size} px, batches of {experiment.batch_size}",
+            f"- {chosen}, by {_criterion(experiment)} on validation; {minutes:.0f} minutes of training",
+            f"- {experiment.backend}, {experiment.precision}; all settings: `experiment.json`",
+        ]
+    )
+
+
+def _criterion(experiment: Experiment) -> str:
+    if experiment.approach == "two-stage":
+        return "Dice for the segmenter and accuracy for the classifier,"
+    return "(Dice + accuracy) / 2"
+
+
+def _counts(metrics: Metrics) -> str:
+    return ", ".join(f"{metrics.n[name]} {name}" for name in CLASSES)
+
+
+def _number(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.4f}"

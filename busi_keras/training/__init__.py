@@ -1,0 +1,1 @@
+"""From records and an experiment to a run folder."""

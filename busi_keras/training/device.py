@@ -1,0 +1,52 @@
+"""What the training runs on, and how it is made repeatable."""
+
+import platform
+from pathlib import Path
+
+import keras
+
+from busi_keras.config import Experiment
+
+
+def gpu_names() -> list[str]:
+    """The GPUs that the backend in use can see; empty where it runs on the CPU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return [device.name for device in tf.config.list_physical_devices("GPU")]
+    if backend == "jax":
+        import jax
+
+        return [str(device) for device in jax.devices() if device.platform == "gpu"]
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+def describe(experiment: Experiment) -> str:
+    """Device, backend and precision in a phrase: `CPU, tensorflow, float32`."""
+    device = ", ".join(gpu_names()) or "CPU"
+    return f"{device}, {keras.backend.backend()}, {experiment.precision}"
+
+
+def prepare(experiment: Experiment) -> None:
+    """Sets the precision and every source of chance; on TensorFlow and a CPU, also deterministic kernels.
+
+    On a GPU they are slow, and some do not exist.
+    """
+    keras.config.set_dtype_policy(experiment.precision)
+    keras.utils.set_random_seed(experiment.seed)
+    if keras.backend.backend() == "tensorflow" and not gpu_names():
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def processor_name() -> str:
+    """As Linux gives it; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

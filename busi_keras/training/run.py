@@ -1,0 +1,144 @@
+"""A run folder: everything that one training leaves behind, each file whole or not there."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from busi_keras.config import CLASSES, Experiment
+from busi_keras.data.split import Split
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.scores import ImageScore, Overlap
+from busi_keras.files import replacing, unfinished, write_text
+from busi_keras.training.checkpoint import Checkpoints
+
+
+class Run:
+    """The files of a run.
+
+    Args:
+        folder: `experiment.json`, `split.json`, `data.txt`, `history.jsonl`, `checkpoint/`, `model.keras`,
+            `metrics.json`, `predictions.csv`, `figures/`, `report.md` and `exported.txt` lie here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.experiment_file = folder / "experiment.json"
+        self.split_file = folder / "split.json"
+        self.data_file = folder / "data.txt"
+        self.history_file = folder / "history.jsonl"
+        self.export_file = folder / "exported.txt"
+        self.model_file = folder / "model.keras"
+        self.metrics_file = folder / "metrics.json"
+        self.predictions_file = folder / "predictions.csv"
+        self.report_file = folder / "report.md"
+        self.figures = folder / "figures"
+        self.tensorboard = folder / "tensorboard"
+
+    @classmethod
+    def open(cls, folder: Path, experiment: Experiment, resume: bool) -> "Run":
+        """A run folder for training: a new or empty one, or with `resume` one of the same experiment; writes nothing.
+
+        Raises:
+            UsageError: the folder holds something else, or another experiment's run.
+        """
+        run = cls(folder)
+        if run.experiment_file.exists():
+            if not resume:
+                raise UsageError(
+                    f"{folder} holds a run already; add --resume to go on with it, or name a new --run-dir"
+                )
+            differences = Experiment.read(run.experiment_file).differences(experiment)
+            if differences:
+                raise UsageError(
+                    f"{folder} belongs to another experiment ({'; '.join(differences)} as asked for); "
+                    "repeat its options, or name a new --run-dir"
+                )
+            return run
+        if folder.exists() and not (folder.is_dir() and all(map(run._may_be_written_over, folder.iterdir()))):
+            raise UsageError(f"{folder} is not empty and holds no run; name a new --run-dir")
+        return run
+
+    def begin(self, experiment: Experiment, split: Split, data: Path) -> None:
+        """Writes what determines the run, once everything that could be refused has been accepted.
+
+        Args:
+            data: the folder of the images; where `evaluate` looks for them.
+        """
+        split.write(self.split_file)
+        write_text(self.data_file, str(data.resolve()) + "\n")
+        write_text(self.experiment_file, experiment.to_json())
+
+    @property
+    def data_folder(self) -> Path | None:
+        """Where the run's images were; None where it is not known or no longer there."""
+        folder = Path(self.data_file.read_text().strip()) if self.data_file.exists() else None
+        return folder if folder and folder.is_dir() else None
+
+    def _may_be_written_over(self, path: Path) -> bool:
+        return unfinished(path) or path in (self.split_file, self.data_file)
+
+    @property
+    def experiment(self) -> Experiment:
+        """What the run was asked to do."""
+        return Experiment.read(self.experiment_file)
+
+    @property
+    def split(self) -> Split:
+        """Who trained, validated and was tested."""
+        return Split.read(self.split_file)
+
+    def checkpoints(self, stage: str) -> Checkpoints:
+        """The checkpoints of one stage."""
+        return Checkpoints(self.folder / "checkpoint", stage)
+
+    def write_history(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Replaces the history by these rows, a line of JSON each."""
+        write_text(self.history_file, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The history's rows, in the order of training."""
+        return [json.loads(line) for line in self.history_file.read_text().splitlines()]
+
+    def write_scores(self, metrics: dict[str, Any], scores: Sequence[ImageScore]) -> None:
+        """Writes `metrics.json` and `predictions.csv` for one part of the split."""
+        with replacing(self.predictions_file) as part:
+            write_predictions(part, scores)
+        write_text(self.metrics_file, json.dumps(metrics, indent=2) + "\n")
+
+
+COLUMNS = (
+    "name",
+    "class",
+    "predicted",
+    *(f"p_{name}" for name in CLASSES),
+    "dice",
+    "iou",
+    "true_area",
+    "predicted_area",
+)
+
+
+def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
+    """A CSV with a line an image; areas are shares of the image; what is not defined stays empty."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        for score in scores:
+            writer.writerow(
+                (
+                    score.name,
+                    CLASSES[score.label],
+                    "" if score.predicted is None else CLASSES[score.predicted],
+                    *([f"{p:.6f}" for p in score.probabilities] or [""] * len(CLASSES)),
+                    *(
+                        [f"{getattr(score.overlap, f.name):.6f}" for f in fields(Overlap)]
+                        if score.overlap
+                        else ["", ""]
+                    ),
+                    f"{score.true_area:.6f}",
+                    f"{score.predicted_area:.6f}",
+                )
+            )

@@ -1,0 +1,36 @@
+"""The history for TensorBoard, on request."""
+
+from pathlib import Path
+from typing import Any
+
+from busi_keras.errors import UsageError
+
+
+class TensorBoardLog:
+    """Writes each epoch's numbers as scalars, a run for each stage.
+
+    Args:
+        folder: `tensorboard --logdir` of it shows the curves.
+
+    Raises:
+        UsageError: TensorBoard or TensorFlow is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import tensorboard  # noqa: F401  tf.summary imports it at the first number
+            import tensorflow as tf
+        except ImportError:
+            raise UsageError("--tensorboard needs TensorBoard; pip install tensorboard, or leave it out") from None
+        self._folder, self._summary = folder, tf.summary
+        self._writers: dict[str, Any] = {}
+
+    def write(self, row: dict[str, Any]) -> None:
+        stage = row["stage"]
+        if stage not in self._writers:
+            self._writers[stage] = self._summary.create_file_writer(str(self._folder / stage))
+        with self._writers[stage].as_default():
+            for name, value in row.items():
+                if isinstance(value, float):
+                    self._summary.scalar(name, value, step=row["epoch"])
+        self._writers[stage].flush()

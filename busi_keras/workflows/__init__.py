@@ -1,0 +1,1 @@
+"""One function for each command: what `cli.py` and the notebooks call."""

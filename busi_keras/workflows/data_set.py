@@ -1,0 +1,138 @@
+"""From a source to images that can be trained on: which files are broken, who belongs together, who does what."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from busi_keras.config import CLASSES, Experiment
+from busi_keras.data.busi import Record, first_mask_only, read_busi, read_sample
+from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
+from busi_keras.data.source import Source, find_source
+from busi_keras.data.split import PARTS, Split, grouped_split, kfold_split, limited, seed_split
+from busi_keras.errors import UsageError
+from busi_keras.training.run import Run
+
+SHOWN_PROBLEMS = 5
+
+log = logging.getLogger(__name__)
+
+
+def source_of(run: Run, data: str) -> Source:
+    """The images of a run that has begun: `auto` means the folder it began with."""
+    if data == "auto" and run.data_folder is not None:
+        return find_source(str(run.data_folder))
+    return find_source("phantom" if data == "auto" and run.experiment.data == "phantom" else data)
+
+
+def stored_split(run: Run, records: Sequence[Record]) -> Split:
+    """The split of a run that has begun.
+
+    Raises:
+        UsageError: it names images that the data lack.
+    """
+    split = run.split
+    missing = {name for part in PARTS for name in split.part(part)} - {record.name for record in records}
+    if missing:
+        raise UsageError(f"{run.folder} was split with {min(missing)}, which the data lack; give the same --data")
+    return split
+
+
+def new_split(experiment: Experiment, records: Sequence[Record], progress: Callable[[], None] = lambda: None) -> Split:
+    """Who trains, validates and tests. Every file is opened before anything is trained.
+
+    Args:
+        progress: called after each image.
+
+    Raises:
+        UsageError: files are broken and `skip_bad` is not set, or a class has no image.
+    """
+    records = limited(records, experiment.limit, experiment.seed)
+    _require_classes(records)
+    problems: dict[str, str] = {}
+    names = [record.name for record in records]
+    images = _readable(records, problems, progress)
+    if experiment.protocol == "seed":
+        deque(images, maxlen=0)
+        group = {}
+    else:
+        group = group_of(names, groups(near_duplicate_pairs(names, images), names))
+    _report(problems, experiment.skip_bad, len(records))
+    good = [record for record in records if record.name not in problems]
+    _require_classes(good)
+    return make_split(experiment, good, group)
+
+
+def make_split(experiment: Experiment, records: Sequence[Record], group: Mapping[str, str]) -> Split:
+    """The split of the experiment's protocol; `group` gives the near-duplicate group of each record's name."""
+    if experiment.protocol == "seed":
+        return seed_split(records)
+    if experiment.protocol == "kfold":
+        return kfold_split(records, group, experiment.folds, experiment.fold, experiment.seed)
+    return grouped_split(records, group, experiment.seed)
+
+
+def part_records(experiment: Experiment, split: Split, part: str, records: Sequence[Record]) -> list[Record]:
+    """The records of one part, in the split's order, with the masks that the protocol reads."""
+    by_name = {record.name: record for record in records}
+    chosen = [by_name[name] for name in split.part(part)]
+    return first_mask_only(chosen) if experiment.protocol == "seed" else chosen
+
+
+def class_counts(records: Sequence[Record]) -> dict[str, int]:
+    """Images of each class."""
+    return {name: sum(record.label == label for record in records) for label, name in enumerate(CLASSES)}
+
+
+def find_groups(folder: Path) -> list[list[str]]:
+    """Near-duplicate groups of two and more images of a folder in BUSI's layout; broken files are left out, and said.
+
+    Raises:
+        UsageError: the folder does not exist or is not in BUSI's layout.
+    """
+    records = read_busi(folder)
+    problems: dict[str, str] = {}
+    names = [record.name for record in records]
+    found = groups(near_duplicate_pairs(names, _readable(records, problems)), names)
+    if problems:
+        log.warning("%d images of %s were left out: %s", len(problems), folder, _few(problems))
+    return found
+
+
+def _readable(
+    records: Sequence[Record], problems: dict[str, str], progress: Callable[[], None] = lambda: None
+) -> Iterator[np.ndarray]:
+    """Each record's image; a blank one in place of a broken one, whose problem is noted."""
+    for record in records:
+        progress()
+        try:
+            yield read_sample(record).image
+        except UsageError as error:
+            problems[record.name] = str(error)
+            yield np.zeros((64, 64, 3), np.uint8)
+
+
+def _require_classes(records: Sequence[Record]) -> None:
+    for name, count in class_counts(records).items():
+        if count == 0:
+            raise UsageError(
+                f"class {name} has no image that can be used; three classes are trained, so give some of it"
+            )
+
+
+def _report(problems: Mapping[str, str], skip_bad: bool, total: int) -> None:
+    if not problems:
+        return
+    for problem in problems.values():
+        log.warning("cannot be used: %s", problem)
+    if not skip_bad:
+        listed = f"{len(problems)} of {total} images cannot be used: {_few(problems)}"
+        raise UsageError(f"{listed}; mend them, or leave them out with --skip-bad")
+    log.warning("%d of %d images are left out (--skip-bad)", len(problems), total)
+
+
+def _few(problems: Mapping[str, str]) -> str:
+    shown = "; ".join(list(problems.values())[:SHOWN_PROBLEMS])
+    return shown + (f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else "")

@@ -1,0 +1,196 @@
+"""`evaluate`: a network's scores on one part of a run's split."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from busi_keras.config import CLASSES, Experiment
+from busi_keras.data.busi import Record, fingerprint, read_sample
+from busi_keras.data.split import PARTS
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
+from busi_keras.imaging import MASK_THRESHOLD, resize
+from busi_keras.inference.predictor import Prediction, Predictor
+from busi_keras.report.mask_grid import Example, draw_mask_grid
+from busi_keras.report.run_report import write_report
+from busi_keras.training.run import Run
+from busi_keras.workflows.console import progress_bar
+from busi_keras.workflows.data_set import part_records, source_of
+
+ORIGINAL_SIZE = 224
+"""Side of the stretched square on which the original project scored, in pixels."""
+
+
+EXAMPLES_A_CLASS = 4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one part of a split.
+
+    Attributes:
+        split: `train`, `validation` or `test`.
+        metrics: over all images.
+        scores: of each image.
+        note: how the numbers must be read; empty where there is nothing to say.
+    """
+
+    split: str
+    metrics: Metrics
+    scores: tuple[ImageScore, ...]
+    note: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `evaluate --json` prints and `metrics.json` holds."""
+        return {"split": self.split, **asdict(self.metrics), "note": self.note}
+
+    def summary(self) -> str:
+        """The headline numbers, a line each, with how to read them."""
+        return metrics_summary(self.to_json())
+
+
+def metrics_summary(metrics: Mapping[str, Any]) -> str:
+    """The headline numbers of `Evaluation.to_json`, a line each, with how to read them."""
+    rows = {
+        "Dice, mean over images": metrics["dice"],
+        "IoU, mean over images": metrics["iou"],
+        "Dice, lesion images": metrics["lesion_dice"],
+        "normal images left clean": metrics["normal_clean"],
+        "accuracy": metrics["accuracy"],
+        "macro F1": metrics["macro_f1"],
+        "AUC malignant against the rest": metrics["auc"]["malignant"],
+    }
+    lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
+    lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
+    return "\n".join([*lines, *([metrics["note"]] if metrics["note"] else [])])
+
+
+def evaluate_run(folder: Path, split: str = "auto", data: str = "auto") -> Evaluation:
+    """Scores a finished run and writes its `metrics.json`, `predictions.csv`, figures and report anew.
+
+    Args:
+        split: `auto` (test where there is one, else validation), `train`, `validation` or `test`.
+        data: where its images are; as in `train`.
+
+    Raises:
+        UsageError: the run is not finished, or the data are others than it was trained on.
+    """
+    run = Run(folder)
+    experiment, parts = run.experiment, run.split
+    source = source_of(run, data)
+    records = source.records()
+    if fingerprint(records) != experiment.fingerprint:
+        raise UsageError(
+            f"{folder} was trained on {experiment.data}, but the files in {source.folder} are others; "
+            "name the folder it was trained on with --data"
+        )
+    chosen = resolve_split(split, parts.scored)
+    predictor = Predictor.load(folder)
+    records = part_records(experiment, parts, chosen, records)
+    with progress_bar(f"scoring {chosen} images", len(records)) as advance:
+        evaluation = evaluate_records(predictor, experiment, chosen, records, advance)
+    record_evaluation(run, evaluation, predictor, records)
+    return evaluation
+
+
+def record_evaluation(run: Run, evaluation: Evaluation, predictor: Predictor, records: Sequence[Record]) -> None:
+    """Writes an evaluation into its run: `metrics.json`, `predictions.csv`, `figures/` and `report.md`."""
+    run.write_scores(evaluation.to_json(), evaluation.scores)
+    draw_mask_grid(_examples(evaluation, predictor, records), run.figures / "masks.png")
+    write_report(run, evaluation.metrics, evaluation.scores, evaluation.split, evaluation.note)
+
+
+def evaluate_records(
+    predictor: Predictor,
+    experiment: Experiment,
+    split: str,
+    records: Sequence[Record],
+    progress: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Scores a network on records: at each image's own size; in protocol `seed` as its original did.
+
+    Args:
+        split: what the records are called.
+        progress: called after each image.
+
+    Raises:
+        UsageError: there are no records.
+    """
+    if not records:
+        raise UsageError(f"the part {split} of this split has no image; choose another --split")
+    samples = ((record, read_sample(record)) for record in records)
+    items = (((record, sample.mask), sample.image) for record, sample in samples)
+    scores = []
+    for ((record, mask), _), prediction in predictor.stream(items):
+        scores.append(_score(record, mask, prediction, stretched=experiment.protocol == "seed"))
+        progress()
+    return Evaluation(split, summarize(scores), tuple(scores), _note(experiment, split, scores))
+
+
+def resolve_split(requested: str, scored: str) -> str:
+    """The part that `--split` means: `auto` is test where there is one, else validation."""
+    if requested == "auto":
+        return scored
+    if requested not in PARTS:
+        raise UsageError(f"--split is {requested}; it must be auto, {', '.join(PARTS)}")
+    return requested
+
+
+def collapses(scores: Sequence[ImageScore]) -> list[str]:
+    """A sentence for each way in which a network says the same of every image: no mean shows that."""
+    found = []
+    if any(score.true_area for score in scores) and not any(score.predicted_area for score in scores):
+        found.append("The network outlines nothing in any image; its Dice is the share of normal images.")
+    predicted = {score.predicted for score in scores}
+    if len(predicted) == 1 < len({score.label for score in scores}) and None not in predicted:
+        found.append(f"The network calls every image {CLASSES[scores[0].predicted or 0]}.")
+    return found
+
+
+def _examples(evaluation: Evaluation, predictor: Predictor, records: Sequence[Record]) -> list[Example]:
+    """Images of each class, evenly spread from the worst Dice to the best."""
+    record_of = {record.name: record for record in records}
+    examples = []
+    for label, name in enumerate(CLASSES):
+        ranked = sorted(
+            (s for s in evaluation.scores if s.label == label), key=lambda s: s.overlap.dice if s.overlap else 0
+        )
+        for index in np.unique(np.linspace(0, len(ranked) - 1, EXAMPLES_A_CLASS).astype(int)) if ranked else ():
+            sample = read_sample(record_of[ranked[index].name])
+            prediction = predictor.predict([sample.image])[0]
+            dice = overlap(sample.mask, prediction.mask).dice
+            examples.append(Example(sample.image, sample.mask, prediction.mask, name, prediction.label, dice))
+    return examples
+
+
+def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: bool) -> ImageScore:
+    predicted = prediction.mask
+    if stretched:
+        true = resize(true, ORIGINAL_SIZE, ORIGINAL_SIZE) >= MASK_THRESHOLD
+        predicted = resize(prediction.mask_probability, ORIGINAL_SIZE, ORIGINAL_SIZE) >= MASK_THRESHOLD
+    return ImageScore(
+        name=record.name,
+        label=record.label,
+        predicted=CLASSES.index(prediction.label),
+        probabilities=prediction.probabilities,
+        overlap=overlap(true, predicted),
+        true_area=float(np.mean(true)),
+        predicted_area=float(np.mean(predicted)),
+    )
+
+
+def _note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> str:
+    notes = collapses(scores)
+    if experiment.data == "phantom":
+        notes.append("Phantoms: synthetic images, no evidence about patients.")
+    if experiment.protocol == "seed":
+        notes.append(
+            "Protocol seed, as the original: near-duplicates stand on both sides of the split, the epoch was chosen on "
+            f"the images scored here, and masks are compared at {ORIGINAL_SIZE} x {ORIGINAL_SIZE}, stretched."
+        )
+    elif split != "test":
+        notes.append(f"Scored on the {split} images, not on held-out ones.")
+    return " ".join(notes)

@@ -1,0 +1,31 @@
+"""Which stored model a command means."""
+
+from pathlib import Path
+
+from busi_keras.errors import UsageError
+from busi_keras.inference.predictor import Predictor
+
+RUNS = Path("runs")
+
+
+def load_predictor(model: Path | None) -> Predictor:
+    """The predictor of a run or file; of the newest finished run where none is named.
+
+    Raises:
+        UsageError: there is no such model, or none at all.
+    """
+    return Predictor.load(model if model is not None else newest_run(RUNS))
+
+
+def newest_run(runs: Path) -> Path:
+    """The run that was finished last in a folder of runs.
+
+    Raises:
+        UsageError: there is none.
+    """
+    models = sorted(runs.glob("*/model.keras"), key=lambda path: path.stat().st_mtime)
+    if not models:
+        raise UsageError(
+            f"there is no trained model in {runs}/; train one first: python cli.py train --approach multitask"
+        )
+    return models[-1].parent

@@ -1,0 +1,232 @@
+"""`train`: from images to a run: trained, measured, reported, exported."""
+
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
+from busi_keras.config import PRESETS, Experiment
+from busi_keras.data.busi import Record, fingerprint
+from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
+from busi_keras.data.split import PARTS, Split
+from busi_keras.errors import UsageError
+from busi_keras.files import replacing, write_text
+from busi_keras.inference.engines.keras import KerasEngine
+from busi_keras.inference.predictor import Predictor
+from busi_keras.models import build
+from busi_keras.models.backbone import resolve_weights
+from busi_keras.training.batches import load_arrays
+from busi_keras.training.checkpoint import Progress
+from busi_keras.training.device import describe, gpu_names, prepare
+from busi_keras.training.display import ConsoleDisplay
+from busi_keras.training.plan import train
+from busi_keras.training.run import Run
+from busi_keras.training.tensorboard import TensorBoardLog
+from busi_keras.workflows.console import progress_bar, stderr_console
+from busi_keras.workflows.data_set import class_counts, new_split, part_records, source_of, stored_split
+from busi_keras.workflows.evaluate import evaluate_records, metrics_summary, record_evaluation
+from busi_keras.workflows.export import export_run
+from busi_keras.workflows.models import RUNS
+
+EPOCHS = {("phantom", "CPU"): 8, ("phantom", "GPU"): 20, ("real", "CPU"): 20, ("real", "GPU"): 60}
+"""How long to train by default: phantoms are a demonstration of minutes; BUSI is hours on a CPU."""
+FROZEN_EPOCHS = 2
+PRETRAINED_LEARNING_RATE = 3e-4
+LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-learn", "scipy")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `train` leaves: the run, its scores as `metrics.json` has them, and where the model was exported to."""
+
+    run: Run
+    metrics: dict[str, Any]
+    exported: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `train --json` prints."""
+        return {
+            "run": str(self.run.folder),
+            "exported": str(self.exported) if self.exported else None,
+            "metrics": self.metrics,
+        }
+
+    def summary(self) -> str:
+        """The scores, and where to look next."""
+        lines = [metrics_summary(self.metrics), f"report: {self.run.report_file}"]
+        if self.exported:
+            lines.append(f"SavedModel: {self.exported}")
+        return "\n".join([*lines, RESEARCH_USE])
+
+
+def run_training(
+    given: Mapping[str, Any],
+    data: str = "auto",
+    run_dir: Path | None = None,
+    resume: bool = False,
+    export: bool = True,
+    tensorboard: bool = False,
+) -> Trained:
+    """Trains an experiment, measures it, writes its run folder and exports it.
+
+    Args:
+        given: the fields of `Experiment` that were asked for; None, or not there, for those that follow from preset,
+            data and device.
+        data: `auto`, `phantom` or a folder; for a run that goes on, `auto` is the folder that it began with.
+        run_dir: where to; by default `runs/APPROACH-TIME/`.
+        resume: go on with what `run_dir` holds; starts where there is nothing yet, ends at once where it is finished.
+        export: whether to write a SavedModel.
+        tensorboard: whether to write TensorBoard logs.
+
+    Raises:
+        UsageError: options, data, weights or folder are not as they must be.
+    """
+    if resume and run_dir is None:
+        raise UsageError("--resume needs the run to go on with: --run-dir FOLDER")
+    console = stderr_console()
+    given = {name: value for name, value in given.items() if value is not None}
+    asked = _asked(given)
+    begun = Run(run_dir) if resume and run_dir and Run(run_dir).experiment_file.exists() else None
+    source = find_source(data) if begun is None else source_of(begun, data)
+    if source.phantom:
+        console.print(PHANTOM_NOTICE, style="bold yellow")
+    records = source.records()
+    found = {"data": source.name, "fingerprint": fingerprint(records), "backend": keras.backend.backend()}
+    experiment = _resumed(given, begun, found) if begun else _completed(asked, given, found, source.phantom)
+    folder = run_dir or RUNS / f"{experiment.approach}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    run = Run.open(folder, experiment, resume)
+    if not run.model_file.exists():
+        _train(run, experiment, source, records, console, tensorboard)
+    else:
+        console.print(f"{run.folder} is finished already")
+    if export and not run.export_file.exists():
+        write_text(run.export_file, f"{export_run(run.folder)}\n")
+    exported = Path(run.export_file.read_text().strip()) if export else None
+    return Trained(run, read_card(run.model_file).scores, exported)
+
+
+def _train(
+    run: Run, experiment: Experiment, source: Source, records: Sequence[Record], console: Console, tensorboard: bool
+) -> None:
+    """Trains and scores; `model.keras` is written last and marks the run as finished."""
+    prepare(experiment)
+    log = TensorBoardLog(run.tensorboard) if tensorboard else None
+    _announce(console, experiment, source, run)
+    if run.experiment_file.exists():
+        split = stored_split(run, records)
+    else:
+        with progress_bar("opening images, looking for near-duplicates", len(records), console) as advance:
+            split = new_split(experiment, records, advance)
+    parts = {part: part_records(experiment, split, part, records) for part in PARTS}
+    with progress_bar("loading images", len(split.train) + len(split.validation), console) as advance:
+        training, validation = (
+            load_arrays(parts[part], experiment.image_size, advance) for part in ("train", "validation")
+        )
+    model = build(experiment)
+    if not run.experiment_file.exists():
+        run.begin(experiment, split, source.folder)
+    console.print(
+        f"{len(training)} images train, {len(validation)} validate, {len(split.test)} are held out for testing"
+    )
+
+    display = ConsoleDisplay(console, log)
+    try:
+        progress = train(model, experiment, run, training, validation, display)
+    finally:
+        display.stop()
+    card = _card(experiment, parts, progress, split)
+    predictor = Predictor(KerasEngine(model), card, experiment.batch_size)
+    with progress_bar(f"scoring {split.scored} images", len(parts[split.scored]), console) as advance:
+        evaluation = evaluate_records(predictor, experiment, split.scored, parts[split.scored], advance)
+    record_evaluation(run, evaluation, predictor, parts[evaluation.split])
+    save_model(model, replace(card, scores=evaluation.to_json()), run.model_file)
+
+
+def save_model(model: keras.Model, card: Card, path: Path) -> None:
+    """Writes a `.keras` file with its card, whole or not at all."""
+    with replacing(path) as part:
+        model.save(part)
+        attach_card(part, card)
+
+
+def _asked(given: Mapping[str, Any]) -> Experiment:
+    """The options alone, on the approach's preset; refuses wrong values before anything is looked for or downloaded."""
+    approach = given.get("approach", "multitask")
+    options = {name: value for name, value in _chosen(given).items() if name != "weights"}
+    return Experiment(**{"approach": approach, "data": "", **PRESETS.get(approach, {}), **options})
+
+
+def _chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Without `--weights auto` and `--precision auto`, which choose nothing."""
+    return {name: v for name, v in given.items() if not (name in ("weights", "precision") and v == "auto")}
+
+
+def _resumed(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Experiment:
+    """A stored experiment with what is asked for now; the two must come out equal."""
+    stored = run.experiment
+    if stored.fingerprint != found["fingerprint"]:
+        raise UsageError(f"{run.folder} was begun on other files than these; name its own with --data")
+    options = _chosen(given)
+    if options.get("weights") not in (None, "none", "imagenet"):
+        options["weights"] = resolve_weights(options["weights"], stored.backbone)
+    return replace(stored, **found, **options)
+
+
+def _completed(asked: Experiment, given: Mapping[str, Any], found: Mapping[str, Any], phantom: bool) -> Experiment:
+    """What was asked for, with what follows from data, device and the weights that can be had."""
+    gpu = bool(gpu_names())
+    fields: dict[str, Any] = {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
+    if "epochs" not in given:
+        fields["epochs"] = EPOCHS["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
+    if given.get("precision", "auto") == "auto":
+        fields["precision"] = "mixed_bfloat16" if gpu else "float32"
+    if fields["weights"] != "none":
+        fields["frozen_epochs"] = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
+        fields["learning_rate"] = given.get("learning_rate", PRETRAINED_LEARNING_RATE)
+    return replace(asked, **fields)
+
+
+def _announce(console: Console, experiment: Experiment, source: Source, run: Run) -> None:
+    console.print(f"{experiment.approach} on {source.folder}, protocol {experiment.protocol}; run folder {run.folder}")
+    console.print(f"running on {describe(experiment)}")
+    start = {"none": "from scratch", "imagenet": "from ImageNet weights"}.get(
+        experiment.weights, f"from {Path(experiment.weights).name}"
+    )
+    console.print(f"{experiment.backbone} starts {start}; {experiment.epochs} epochs at most")
+
+
+def _card(
+    experiment: Experiment, parts: Mapping[str, list[Record]], progress: Mapping[str, Progress], split: Split
+) -> Card:
+    return Card(
+        approach=experiment.approach,
+        image_size=experiment.image_size,
+        data=experiment.data,
+        counts={part: class_counts(records) for part, records in parts.items()},
+        protocol=experiment.protocol,
+        weights=experiment.weights if experiment.weights in ("none", "imagenet") else Path(experiment.weights).name,
+        backbone=experiment.backbone,
+        epochs={stage: {"trained": done.epoch + 1, "chosen": done.best_epoch + 1} for stage, done in progress.items()},
+        scored=split.scored,
+        scores={},
+        versions=versions(),
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of those libraries that are installed."""
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

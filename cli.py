@@ -1,0 +1,361 @@
+"""The command line: parses options, sets the backend, calls a workflow, turns errors into messages."""
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from busi_keras import __version__
+from busi_keras.config import BACKENDS
+from busi_keras.errors import UsageError
+
+app = typer.Typer(
+    help="Breast-ultrasound analysis on BUSI: segment, classify, explain, serve. Research use, not a diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Get and look at images.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+DONE, SOME_FAILED, WRONG_USE = 0, 1, 2
+
+Backend = Annotated[
+    str | None,
+    typer.Option(help="tensorflow, jax or torch.", show_default="$KERAS_BACKEND, else tensorflow"),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="auto (BUSI where it can be had: $BUSI_DATA_DIR, data/, kagglehub's cache, a download; else phantoms), "
+        "phantom, or a FOLDER in BUSI's layout."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
+Model = Annotated[Path | None, typer.Option(help="A run folder or a .keras file.", show_default="the newest run")]
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option(help="Show the whole traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options that stand before the command."""
+    if version:
+        print(__version__)
+        raise typer.Exit(DONE)
+    _options["debug"] = debug
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+
+
+@app.command()
+def train(
+    approach: Annotated[
+        str | None, typer.Option(help="two-stage, multitask or multitask-cnn.", show_default="multitask")
+    ] = None,
+    data: Data = "auto",
+    backend: Backend = None,
+    segmenter: Annotated[
+        str | None, typer.Option(help="unet or attention-unet, in two-stage.", show_default="unet")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="resnet50 or mobilenet-v2.", show_default="resnet50")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="What the backbone starts from: auto (ImageNet where cached or downloadable, else none), imagenet, "
+            "none, or a weights FILE.",
+            show_default="auto",
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the network's square input in pixels.", show_default="224")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="At most so many epochs a stage.", show_default="by data and device; printed at the start"),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="grouped (70/15/15, near-duplicates kept together), seed (the original project's split, with its "
+            "leaks), kfold.",
+            show_default="grouped",
+        ),
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of kfold.", show_default="5")] = None,
+    fold: Annotated[int | None, typer.Option(help="Which fold is tested, from 0.", show_default="0")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the U-Net's first level.", show_default="64")] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Peak of the cosine schedule.", show_default="1e-3 from scratch, 3e-4 pretrained"),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
+    ] = None,
+    mask_loss: Annotated[
+        str | None,
+        typer.Option(help="bce or dice-bce (Dice + BCE).", show_default="bce in multitask, else dice-bce"),
+    ] = None,
+    mask_weight: Annotated[float | None, typer.Option(help="The mask's share in the loss.", show_default="1")] = None,
+    label_weight: Annotated[float | None, typer.Option(help="The class's share in the loss.", show_default="1")] = None,
+    class_weighting: Annotated[
+        bool, typer.Option("--class-weighting", help="Weigh each class by the inverse of its frequency.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave broken images out instead of refusing to train.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="auto (mixed_bfloat16 on a GPU, else float32), float32 or mixed_bfloat16.", show_default="auto"
+        ),
+    ] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/APPROACH-TIME")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what --run-dir holds; start where there is nothing yet.")
+    ] = False,
+    export: Annotated[bool, typer.Option(help="Write a SavedModel to saved_models/ at the end.")] = True,
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard logs into the run folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train one of the three approaches, measure it, report it, export it."""
+    given = {
+        "approach": approach, "segmenter": segmenter, "backbone": backbone, "weights": weights,
+        "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "protocol": protocol, "folds": folds,
+        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate, "patience": patience,
+        "mask_loss": mask_loss, "mask_weight": mask_weight, "label_weight": label_weight,
+        "class_weighting": class_weighting or None, "skip_bad": skip_bad or None, "limit": limit,
+        "precision": precision,
+    }  # fmt: skip
+    with _messages():
+        _set_backend(backend)
+        from busi_keras.workflows.train import run_training
+
+        trained = run_training(given, data, run_dir, resume, export=export, tensorboard=tensorboard)
+        if as_json:
+            _print_json(trained.to_json())
+        else:
+            _print(trained.summary())
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder made by train.")],
+    split: Annotated[
+        str, typer.Option(help="auto (test where there is one, else validation), train, validation or test.")
+    ] = "auto",
+    data: Data = "auto",
+    backend: Backend = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run on one part of its split and write its report anew."""
+    with _messages():
+        _set_backend(backend)
+        from busi_keras.workflows.evaluate import evaluate_run
+
+        evaluation = evaluate_run(run, split, data)
+        if as_json:
+            _print_json(evaluation.to_json())
+        else:
+            _print(evaluation.summary())
+
+
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    model: Model = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for masks, overlays, predictions.csv and predictions.json.")
+    ] = Path("predictions"),
+    backend: Backend = None,
+    as_json: AsJson = False,
+) -> None:
+    """Segment and classify images. Research use, not a diagnosis."""
+    with _messages():
+        _set_backend(backend)
+        from busi_keras.workflows.predict import predict_paths
+
+        result = predict_paths(model, paths, output)
+        if as_json:
+            _print_json(result.to_json())
+        else:
+            _print(result.summary(output))
+        _exit(result.done, result.failed)
+
+
+@app.command()
+def gradcam(
+    images: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    model: Model = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="The true mask of one image.", show_default="NAME_mask.png beside the image, if there"),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help="The class to explain: predicted, benign, malignant, normal.")
+    ] = "predicted",
+    output: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("gradcam"),
+    figure_format: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    backend: Backend = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw input, masks, Grad-CAM and overlay side by side. Research use, not a diagnosis."""
+    with _messages():
+        _set_backend(backend)
+        from busi_keras.workflows.gradcam import explain_paths
+
+        result = explain_paths(model, images, output, mask, target, figure_format)
+        if as_json:
+            _print_json(result.to_json())
+        else:
+            _print(result.summary())
+        _exit(result.done, result.failed)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder or a .keras file.")],
+    export_format: Annotated[str, typer.Option("--format", help="saved-model.")] = "saved-model",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The model's folder; the next version goes below it.", show_default="saved_models/APPROACH"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a SavedModel for TF Serving, whatever backend the run was trained on."""
+    with _messages():
+        from busi_keras.workflows.export import export_run
+
+        exported = export_run(run, export_format, output)
+        if as_json:
+            _print_json({"exported": str(exported)})
+        else:
+            _print(f"SavedModel written to {exported}")
+
+
+@data_app.command("download")
+def data_download() -> None:
+    """Download BUSI from Kaggle through kagglehub; public, no account."""
+    with _messages():
+        from busi_keras.data.source import download
+
+        source = download()
+        _print(f"{len(source.records())} images in {source.folder}; use them with --data {source.folder}")
+
+
+@data_app.command("phantom")
+def data_phantom(
+    count: Annotated[int, typer.Option(help="Number of images, all classes together.")] = 160,
+    output: Annotated[Path, typer.Option(help="A new folder.")] = Path("data/phantoms"),
+    size: Annotated[int, typer.Option(help="Longer side of the images in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Make synthetic ultrasound images with exact masks, in BUSI's layout."""
+    with _messages():
+        from busi_keras.data.phantom_set import write_phantoms
+
+        write_phantoms(output, count, seed, size)
+        _print(f"{count} phantoms in {output}; use them with --data {output}")
+
+
+@data_app.command("groups")
+def data_groups(
+    folder: Annotated[Path, typer.Argument(help="A folder in BUSI's layout.")],
+    as_json: AsJson = False,
+) -> None:
+    """List groups of near-duplicate images: another crop, size, gain, annotation or flip of one frame."""
+    with _messages():
+        from busi_keras.workflows.data_set import find_groups
+
+        found = find_groups(folder)
+        if as_json:
+            _print_json({"groups": found})
+        else:
+            for group in found:
+                _print(", ".join(group))
+            _print(f"{len(found)} groups, {sum(map(len, found))} images")
+
+
+_options = {"debug": False}
+
+
+@contextlib.contextmanager
+def _messages() -> Iterator[None]:
+    """Errors become one line on stderr and an exit code; what libraries print goes to stderr, too."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except UsageError as error:
+        if _options["debug"]:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(WRONG_USE) from None
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        if _options["debug"]:
+            raise
+        print(f"error: {type(error).__name__}: {error} (python cli.py --debug ... shows where)", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED) from None
+
+
+def _set_backend(requested: str | None) -> None:
+    """Has to run before Keras is imported for the first time."""
+    backend = requested or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in BACKENDS:
+        raise UsageError(f"--backend is {backend}; it must be one of {', '.join(BACKENDS)}")
+    if importlib.util.find_spec(backend) is None:
+        raise UsageError(f"--backend {backend} is not installed; pip install {backend}, or choose another backend")
+    os.environ["KERAS_BACKEND"] = backend
+    if backend == "tensorflow":
+        _import_quietly("tensorflow")
+
+
+def _import_quietly(module: str) -> None:
+    """TensorFlow's C++ parts write to stderr before their log level can be set."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        importlib.import_module(module)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(silence)
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.__stdout__)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    _print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def _exit(done: Any, failed: Any) -> None:
+    if failed:
+        raise typer.Exit(SOME_FAILED if done else WRONG_USE)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,53 @@
+import keras
+import numpy as np
+import pytest
+
+from busi_keras.models.losses import binary_cross_entropy, cross_entropy, dice_and_cross_entropy, dice_loss
+from busi_keras.models.metrics import correct, image_dice, image_iou
+
+pytestmark = pytest.mark.backends
+
+
+def numpy(tensor: object) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def pixels(*images: list[float]) -> object:
+    return keras.ops.convert_to_tensor(np.array(images, np.float32).reshape(len(images), 2, 2, 1))
+
+
+def test_binary_cross_entropy_is_the_mean_over_pixels() -> None:
+    loss = numpy(binary_cross_entropy(pixels([1, 0, 0, 0], [0, 0, 0, 0]), pixels([0, 0, 0, 0], [-2, -2, -2, -2])))
+    np.testing.assert_allclose(loss, [np.log(2), np.log1p(np.exp(-2))], rtol=1e-5)
+
+
+def test_dice_loss_is_0_for_a_sure_hit_and_near_1_for_a_sure_miss() -> None:
+    sure = 40.0
+    true = pixels([1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0])
+    guessed = pixels([sure, sure, -sure, -sure], [-sure, -sure, sure, sure], [-sure] * 4)
+    np.testing.assert_allclose(numpy(dice_loss(true, guessed)), [0, 1 - 1 / 5, 0], atol=1e-6)
+
+
+def test_dice_and_cross_entropy_add_up() -> None:
+    true, guessed = pixels([1, 0, 1, 0]), pixels([0.3, -1, 2, 0.5])
+    total = numpy(dice_loss(true, guessed)) + numpy(binary_cross_entropy(true, guessed))
+    np.testing.assert_allclose(numpy(dice_and_cross_entropy(true, guessed)), total, rtol=1e-6)
+
+
+def test_cross_entropy_is_weighed_by_class() -> None:
+    labels = keras.ops.convert_to_tensor([0, 2], "int32")
+    weights = keras.ops.convert_to_tensor([1.0, 1.0, 3.0])
+    loss = numpy(cross_entropy(labels, keras.ops.zeros((2, 3)), weights))
+    np.testing.assert_allclose(loss, [np.log(3), 3 * np.log(3)], rtol=1e-5)
+
+
+def test_overlap_of_each_image_and_1_where_both_masks_are_empty() -> None:
+    true = pixels([1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0])
+    guessed = pixels([5, -5, 5, -5], [-1] * 4, [-1, -1, -1, 1])
+    np.testing.assert_allclose(numpy(image_dice(true, guessed)), [0.5, 1, 0])
+    np.testing.assert_allclose(numpy(image_iou(true, guessed)), [1 / 3, 1, 0], rtol=1e-6)
+
+
+def test_correct_compares_the_largest_logit() -> None:
+    logits = keras.ops.convert_to_tensor([[1.0, 0, 0], [0, 0, 1.0]])
+    assert numpy(correct(keras.ops.convert_to_tensor([0, 1], "int32"), logits)).tolist() == [1, 0]

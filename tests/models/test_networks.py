@@ -1,0 +1,190 @@
+"""What every network promises: shapes, types, preprocessing inside, a stored file that gives the same outputs."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from busi_keras.errors import UsageError
+from busi_keras.models import build_classifier, build_multitask, build_two_stage, build_unet
+from busi_keras.models.backbone import resolve_weights
+from busi_keras.models.heads import build_label_head
+
+pytestmark = pytest.mark.backends
+
+SIZE = 64
+
+NETWORKS: dict[str, tuple[Callable[[], keras.Model], set[str]]] = {
+    "unet": (lambda: build_unet(SIZE, width=4), {"mask"}),
+    "attention-unet": (lambda: build_unet(SIZE, width=4, attention=True), {"mask"}),
+    "classifier": (lambda: build_classifier(SIZE, "mobilenet-v2"), {"label"}),
+    "multitask": (lambda: build_multitask(SIZE, "resnet50"), {"mask", "label"}),
+    "multitask-cnn": (lambda: build_multitask(SIZE, "mobilenet-v2", skips=True), {"mask", "label"}),
+    "multitask-cnn-resnet50": (lambda: build_multitask(SIZE, "resnet50", skips=True), {"mask", "label"}),
+    "two-stage": (
+        lambda: build_two_stage(build_unet(SIZE, width=4), build_classifier(SIZE, "mobilenet-v2")),
+        {"mask", "label"},
+    ),
+}
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def bfloat16() -> Iterator[None]:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def numpy(tensor: object) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def run(network: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Compiled on JAX, where a network run operation by operation takes many times as long."""
+    outputs = network.predict_on_batch(images) if keras.backend.backend() == "jax" else network(images, training=False)
+    return {task: numpy(values) for task, values in outputs.items()}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_outputs_have_the_promised_names_shapes_and_types(name: str, images: np.ndarray) -> None:
+    build, tasks = NETWORKS[name]
+    outputs = run(build(), images)
+    assert set(outputs) == tasks
+    shapes = {"mask": (2, SIZE, SIZE, 1), "label": (2, 3)}
+    for task in tasks:
+        values = outputs[task]
+        assert values.shape == shapes[task]
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_stored_network_gives_the_same_outputs(name: str, images: np.ndarray, tmp_path: Path) -> None:
+    network = NETWORKS[name][0]()
+    network.save(tmp_path / "network.keras")
+    again = keras.models.load_model(tmp_path / "network.keras")
+    expected = run(network, images)
+    for task, values in run(again, images).items():
+        np.testing.assert_allclose(values, expected[task], atol=1e-5)
+
+
+@pytest.mark.usefixtures("bfloat16")
+def test_heads_stay_float32_in_mixed_precision(images: np.ndarray) -> None:
+    network = build_multitask(SIZE, "mobilenet-v2", skips=True)
+    assert network.get_layer("encoder").output[-1].dtype == "bfloat16"
+    assert {task: output.dtype for task, output in network.output.items()} == {"mask": "float32", "label": "float32"}
+
+
+def test_the_unet_has_four_levels_of_doubling_width() -> None:
+    encoder = build_unet(SIZE).get_layer("encoder")
+    assert [feature.shape[1:] for feature in encoder.output] == [
+        (64, 64, 64),
+        (32, 32, 128),
+        (16, 16, 256),
+        (8, 8, 512),
+    ]
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "mobilenet-v2"])
+def test_a_pyramid_halves_at_each_level(backbone: str) -> None:
+    encoder = build_classifier(SIZE, backbone).get_layer("encoder")
+    assert [feature.shape[1] for feature in encoder.output] == [32, 16, 8, 4, 2]
+
+
+def test_resnet50_gets_the_pixels_its_imagenet_weights_expect() -> None:
+    preprocessing = build_classifier(SIZE, "resnet50").get_layer("encoder").get_layer("preprocessing")
+    red = np.full((1, 1, 1, 3), [255, 0, 0], np.float32)
+    ours = numpy(preprocessing(red))
+    np.testing.assert_allclose(ours[0, 0, 0], [-103.939, -116.779, 255 - 123.68], atol=1e-3)
+    np.testing.assert_allclose(ours, keras.applications.resnet50.preprocess_input(red.copy()), atol=1e-3)
+
+
+def test_a_label_head_is_pooling_and_one_dense_layer() -> None:
+    encoder = build_unet(SIZE, width=4).get_layer("encoder")
+    head = build_label_head(encoder)
+    kernel, bias = head.get_layer("logits").get_weights()
+    features = np.random.default_rng(1).normal(size=(2, 8, 8, 32)).astype(np.float32)
+    expected = features.mean(axis=(1, 2)) @ kernel + bias
+    np.testing.assert_allclose(numpy(head(features, training=False)), expected, atol=1e-5)
+
+
+def test_weights_of_a_file_reach_the_layers_they_belong_to(tmp_path: Path) -> None:
+    source = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    source.save_weights(tmp_path / "resnet.weights.h5")
+    encoder = build_classifier(SIZE, "resnet50", str(tmp_path / "resnet.weights.h5")).get_layer("encoder")
+    images = np.random.default_rng(0).uniform(0, 255, (1, SIZE, SIZE, 3)).astype(np.float32)
+    expected = numpy(source(keras.applications.resnet50.preprocess_input(images.copy()), training=False))
+    assert expected.max() > 0
+    np.testing.assert_allclose(
+        numpy(encoder(images, training=False)[-1]) / expected.max(), expected / expected.max(), atol=1e-4
+    )
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    source = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(96, 96, 3))
+    source.save_weights(tmp_path / "mobilenet.weights.h5")
+    with pytest.raises(UsageError, match=r"mobilenet\.weights\.h5 does not fit resnet50 .* choose its --backbone"):
+        build_classifier(SIZE, "resnet50", str(tmp_path / "mobilenet.weights.h5"))
+    (tmp_path / "text.weights.h5").write_text("no weights")
+    with pytest.raises(UsageError, match=r"text\.weights\.h5 does not fit"):
+        build_classifier(SIZE, "mobilenet-v2", str(tmp_path / "text.weights.h5"))
+
+
+def test_weights_follow_what_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("busi_keras.models.backbone.reachable", lambda url: False)
+    assert resolve_weights("auto", "resnet50") == "none"
+    with pytest.raises(UsageError, match=r"--weights imagenet: resnet50_weights.* give --weights none"):
+        resolve_weights("imagenet", "resnet50")
+    with pytest.raises(UsageError, match=r"nowhere\.h5: no such file"):
+        resolve_weights("nowhere.h5", "resnet50")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5").touch()
+    assert resolve_weights("auto", "resnet50") == "imagenet"
+
+
+COMPARE = """
+import sys, keras, numpy as np, busi_keras.models
+network = keras.models.load_model(sys.argv[1])
+images = np.load(sys.argv[2])
+np.savez(sys.argv[3], **{k: keras.ops.convert_to_numpy(v) for k, v in network(images, training=False).items()})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the other backends are started from here")
+def test_one_file_gives_the_same_outputs_on_every_backend(images: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", images)
+    for name in ("multitask", "multitask-cnn", "two-stage"):
+        network = NETWORKS[name][0]()
+        if name != "multitask":  # an untrained ResNet50 is lively by itself, an untrained MobileNetV2 gives zeros
+            network = _lively(network)
+        network.save(tmp_path / f"{name}.keras")
+        expected = run(network, images)
+        for backend in ("jax", "torch"):
+            found = tmp_path / f"{name}-{backend}.npz"
+            command = [sys.executable, "-c", COMPARE, tmp_path / f"{name}.keras", tmp_path / "images.npy", found]
+            subprocess.run(command, check=True, env=os.environ | {"KERAS_BACKEND": backend})
+            for task, values in expected.items():
+                assert np.abs(values).max() > 0.01
+                np.testing.assert_allclose(np.load(found)[task], values, atol=1e-4)
+
+
+def _lively(network: keras.Model) -> keras.Model:
+    """Weights under which an untrained network's outputs are neither 0 nor huge: each BatchNormalization divides by
+    the spread that its input really has, so that differences between backends would show."""
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    network(np.random.default_rng(2).uniform(0, 255, (32, SIZE, SIZE, 3)).astype(np.float32), training=True)
+    return network

@@ -1,0 +1,188 @@
+"""The command line, in processes of its own: what is printed where, and the exit codes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from busi_keras.imaging import read_image, read_mask
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--image-size", "32", "--batch-size", "8", "--epochs", "1", "--backbone", "mobilenet-v2", "--weights", "none"]
+
+
+def cli(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "cli.py", *map(str, arguments)]
+    without_data = {name: value for name, value in os.environ.items() if name != "BUSI_DATA_DIR"}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=without_data | environment)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, phantom_folder: Path) -> Path:
+    """A folder in which a multi-task network was trained and exported."""
+    folder = tmp_path_factory.mktemp("workplace")
+    done = cli(
+        "train", "--approach", "multitask-cnn", "--data", phantom_folder, *TINY, "--run-dir", "runs/first", "--json",
+        cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "train.json").write_text(done.stdout)
+    (folder / "train.log").write_text(done.stderr)
+    return folder
+
+
+def test_training_prints_one_json_document_and_tells_its_progress_on_stderr(workplace: Path) -> None:
+    document = json.loads((workplace / "train.json").read_text())
+    assert set(document) == {"run", "exported", "metrics"}
+    assert document["run"] == "runs/first"
+    assert document["exported"] == "saved_models/multitask-cnn/1"
+    assert (workplace / document["exported"] / "saved_model.pb").exists()
+    log = (workplace / "train.log").read_text()
+    for expected in ("PHANTOMS", "CPU, tensorflow, float32", "from scratch", "epoch 1/1", "dice", "iou", "accuracy"):
+        assert expected in log
+    assert "Traceback" not in log
+    assert "oneDNN" not in log
+
+
+def test_a_run_is_not_scored_on_other_images(workplace: Path) -> None:
+    made = cli("data", "phantom", "--count", "48", "--size", "64", "--seed", "9", "--output", "others", cwd=workplace)
+    assert made.returncode == 0
+    done = cli("evaluate", "runs/first", "--data", "others", cwd=workplace)
+    assert done.returncode == 2
+    assert "the files in others are others; name the folder it was trained on with --data" in done.stderr
+
+
+def test_evaluate_prints_the_documented_keys(workplace: Path, phantom_folder: Path) -> None:
+    done = cli("evaluate", "runs/first", "--data", phantom_folder, "--split", "validation", "--json", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)
+    assert {
+        "split", "dice", "iou", "lesion_dice", "lesion_iou", "normal_clean", "accuracy", "macro_f1", "auc",
+        "confusion", "n",
+    } <= set(metrics)  # fmt: skip
+    assert metrics["split"] == "validation"
+
+
+def test_predict_writes_masks_of_the_images_own_size_and_lists_bad_files(workplace: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    sizes = {"wide": (90, 50), "tall": (40, 77)}
+    for name, size in sizes.items():
+        Image.fromarray(np.random.default_rng(1).integers(0, 255, size[::-1], dtype=np.uint8)).save(
+            folder / f"{name}.png"
+        )
+    (folder / "broken.png").write_bytes((folder / "wide.png").read_bytes()[:200])
+    (folder / "empty.jpg").touch()
+    done = cli("predict", folder, "--output", tmp_path / "out", "--json", cwd=workplace)
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert [Path(one["path"]).name for one in document["predictions"]] == ["tall.png", "wide.png"]
+    assert [Path(one["path"]).name for one in document["failed"]] == ["broken.png", "empty.jpg"]
+    for one in document["predictions"]:
+        name = Path(one["path"]).stem
+        width, height = sizes[name]
+        assert read_mask(Path(one["mask"])).shape == (height, width)
+        assert read_image(tmp_path / "out" / f"{name}_overlay.png").shape == (height, width, 3)
+        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert any("phantoms" in warning for warning in one["warnings"])
+    assert len((tmp_path / "out" / "predictions.csv").read_text().splitlines()) == 3
+
+
+def test_gradcam_draws_five_panels_beside_a_mask_and_four_without(workplace: Path, phantom_folder: Path) -> None:
+    image = phantom_folder / "benign" / "benign (1).png"
+    shutil.copy(image, workplace / "alone.png")
+    done = cli("gradcam", image, "alone.png", "--output", "figures", "--target", "malignant", "--json", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    five, four = (read_image(workplace / one["figure"]) for one in json.loads(done.stdout)["figures"])
+    assert five.shape[1] > four.shape[1] >= 1500
+
+
+def test_without_a_model_the_command_that_trains_one_is_named(tmp_path: Path, phantom_folder: Path) -> None:
+    for command in ("predict", "gradcam"):
+        done = cli(command, phantom_folder / "benign", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "python cli.py train --approach multitask" in done.stderr
+        assert done.stdout == ""
+
+
+WRONG = {
+    "approach": (["train", "--approach", "three-stage"], "--approach is 'three-stage'; it must be one of two-stage"),
+    "size": (["train", "--image-size", "100"], "--image-size is 100; it must be a positive multiple of 32"),
+    "backbone": (["train", "--backbone", "vgg16"], "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2"),
+    "backend": (["train", "--backend", "mxnet"], "--backend is mxnet; it must be one of tensorflow, jax, torch"),
+    "fold": (["train", "--fold", "7"], "--fold is 7; it must be from 0 to 4"),
+    "folder": (["train", "--data", "nowhere"], "nowhere is no folder; name one that holds benign, malignant, normal"),
+    "weights": (["train", "--weights", "none.h5"], "--weights none.h5: no such file"),
+    "run": (["evaluate", "nowhere"], "nowhere is not a run"),
+    "path": (["predict", "nowhere.png"], "nowhere.png does not exist"),
+    "count": (["data", "phantom", "--count", "2"], "--count is 2"),
+    "groups": (["data", "groups", "nowhere"], "nowhere is no folder"),
+    "format": (["export", "runs/first", "--format", "tarball"], "--format is tarball"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_use_ends_in_one_line_and_exit_code_2(case: str, tmp_path: Path, phantom_folder: Path) -> None:
+    arguments, message = WRONG[case]
+    if arguments[0] == "train" and "--data" not in arguments:
+        arguments = [*arguments, "--data", str(phantom_folder)]
+    done = cli(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not any(tmp_path.iterdir())
+
+
+def test_training_names_each_bad_image_and_leaves_it_out_on_request(tmp_path: Path, phantom_folder: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom_folder, data)
+    (data / "benign" / "benign (2)_mask.png").unlink()
+    (data / "malignant" / "malignant (1).png").write_bytes(b"")
+    Image.new("L", (9, 9)).save(data / "benign" / "benign (3)_mask.png")
+    options = ["train", "--approach", "multitask-cnn", "--data", data, *TINY, "--run-dir", "run", "--no-export"]
+    refused = cli(*options, cwd=tmp_path)
+    assert refused.returncode == 2
+    error = next(line for line in refused.stderr.splitlines() if line.startswith("error: "))
+    for named in (
+        "3 of 48 images",
+        "benign (2).png",
+        "malignant (1).png",
+        "benign (3)_mask.png is 9 x 9",
+        "--skip-bad",
+    ):
+        assert named in error
+    assert not (tmp_path / "run").exists()
+    done = cli(*options, "--skip-bad", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert sum(map(len, split.values())) == 45
+
+
+def test_a_class_without_images_is_refused(tmp_path: Path, phantom_folder: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom_folder, data)
+    shutil.rmtree(data / "normal")
+    done = cli("train", "--data", data, *TINY, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "class normal has no image" in done.stderr
+
+
+def test_help_imports_neither_keras_nor_numpy() -> None:
+    code = (
+        "import sys; sys.argv = ['cli.py', '--help']\n"
+        "try:\n    import cli; cli.app()\nexcept SystemExit as e:\n    assert e.code == 0\n"
+        "assert not {'keras', 'numpy', 'tensorflow', 'rich'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in ("train", "evaluate", "predict", "gradcam", "export", "data"):
+        assert command in done.stdout

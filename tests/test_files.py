@@ -1,0 +1,136 @@
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from busi_keras.errors import UsageError
+from busi_keras.files import replacing, replacing_folder, write_text
+
+FULL = b"\0" * 3_000_000
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1M,nr_inodes=64", "tmpfs", str(disk)]
+    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def write_half(path: Path, failure: BaseException) -> None:
+    with replacing(path) as part:
+        part.write_text("half")
+        raise failure
+
+
+def write_half_a_folder(path: Path, failure: BaseException) -> None:
+    with replacing_folder(path) as part:
+        (part / "half").touch()
+        raise failure
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_when_the_block_is_done_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "metrics.json"
+    write_text(path, "old")
+    with replacing(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+        assert part.parent == path.parent  # renaming is one step on one disk alone
+    assert path.read_text() == "new"
+    assert names(tmp_path / "new") == ["metrics.json"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, OSError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(failure):
+        write_half(tmp_path / "a.txt", failure())
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_text_is_stored_as_utf_8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "Größe ≥ 3 µm\n")
+    assert (tmp_path / "a.txt").read_bytes() == "Größe ≥ 3 µm\n".encode()
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_so(small_disk: Path) -> None:
+    path = small_disk / "model.keras"
+    path.write_bytes(b"old")
+    complaint = r"the disk is full, so .*model\.keras was not written; free some space"
+    with pytest.raises(UsageError, match=complaint), replacing(path) as part:
+        part.write_bytes(FULL)
+    assert path.read_bytes() == b"old"
+    assert names(small_disk) == ["model.keras"]
+
+
+def test_a_full_disk_leaves_no_folder_and_says_so(small_disk: Path) -> None:
+    complaint = r"the disk is full, so .*phantoms was not written"
+    with pytest.raises(UsageError, match=complaint), replacing_folder(small_disk / "phantoms") as part:
+        (part / "image.png").write_bytes(FULL)
+    assert names(small_disk) == []
+
+
+def test_a_disk_without_room_for_a_folder_says_so(small_disk: Path) -> None:
+    with suppress(OSError):
+        for number in range(64):
+            (small_disk / f"{number}").touch()
+    with pytest.raises(UsageError, match="the disk is full"):
+        write_text(small_disk / "run" / "a.txt", "x")
+    with pytest.raises(UsageError, match="the disk is full"), replacing_folder(small_disk / "a" / "b"):
+        pytest.fail("there is no folder to write to")
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "saved_models" / "net" / "1"
+    with replacing_folder(target) as part:
+        (part / "assets").mkdir()
+        (part / "assets" / "card.json").write_text("{}")
+        assert not target.exists()
+        assert names(target.parent)[0].startswith(".")  # TF Serving, which polls, does not take it for a version
+    assert (target / "assets" / "card.json").read_text() == "{}"
+    assert names(target.parent) == ["1"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, OSError, KeyboardInterrupt])
+def test_a_folder_whose_block_fails_leaves_nothing(tmp_path: Path, failure: type[BaseException]) -> None:
+    with pytest.raises(failure):
+        write_half_a_folder(tmp_path / "net", failure())
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "mine").touch()
+    complaint = "net exists already; name a new folder, or remove it first"
+    with pytest.raises(UsageError, match=complaint), replacing_folder(tmp_path / "net"):
+        pytest.fail("nothing may be written")
+    assert names(tmp_path / "net") == ["mine"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    with replacing_folder(tmp_path / "net") as part:
+        (part / "a").touch()
+    assert names(tmp_path / "net") == ["a"]
+
+
+def test_what_a_killed_process_of_the_same_id_left_is_not_kept(tmp_path: Path) -> None:
+    with replacing_folder(tmp_path / "net") as left_over:
+        pass
+    (tmp_path / "net").rename(left_over)
+    (left_over / "half").touch()
+    with replacing_folder(tmp_path / "net") as part:
+        (part / "whole").touch()
+    assert names(tmp_path / "net") == ["whole"]

@@ -1,0 +1,20 @@
+from busi_keras.evaluation.scores import ImageScore, Overlap
+from busi_keras.workflows.evaluate import collapses
+
+
+def score(label: int, predicted: int | None, true_area: float, predicted_area: float) -> ImageScore:
+    return ImageScore("x", label, predicted, (), Overlap(0, 0), true_area, predicted_area)
+
+
+def test_a_network_that_says_the_same_of_every_image_is_named() -> None:
+    same = [score(0, 0, 0.1, 0), score(1, 0, 0.2, 0), score(2, 0, 0, 0)]
+    assert collapses(same) == [
+        "The network outlines nothing in any image; its Dice is the share of normal images.",
+        "The network calls every image benign.",
+    ]
+
+
+def test_a_network_that_tells_images_apart_is_not() -> None:
+    assert collapses([score(0, 0, 0.1, 0.1), score(1, 1, 0.2, 0)]) == []
+    assert collapses([score(2, 2, 0, 0), score(2, 2, 0, 0)]) == []
+    assert collapses([score(0, None, 0.1, 0.1), score(1, None, 0.1, 0)]) == []

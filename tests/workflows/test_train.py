@@ -1,0 +1,100 @@
+"""Each approach as a user trains it: from a folder of images to a run with all its files."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from busi_keras.card import read_card
+from busi_keras.errors import UsageError
+from busi_keras.imaging import read_image
+from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Predictor
+from busi_keras.workflows.evaluate import evaluate_run
+from busi_keras.workflows.train import run_training
+
+pytestmark = pytest.mark.backends
+
+SMALL = {"image_size": 32, "batch_size": 8, "epochs": 2, "width": 2, "weights": "none"}
+APPROACHES = {
+    "multitask": {"backbone": "mobilenet-v2"},
+    "multitask-cnn": {"backbone": "mobilenet-v2"},
+    "two-stage": {"backbone": "mobilenet-v2", "segmenter": "attention-unet"},
+}
+FILES = {
+    "experiment.json", "split.json", "data.txt", "history.jsonl", "model.keras", "metrics.json", "predictions.csv",
+    "report.md", "checkpoint", "figures",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("approach", APPROACHES)
+def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    given = {"approach": approach, **APPROACHES[approach], **SMALL}
+    trained = run_training(given, str(phantom_folder), folder, export=False)
+
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        "history.png",
+        "confusion.png",
+        "roc.png",
+        "masks.png",
+    }
+    stages = ["segmenter", "classifier"] if approach == "two-stage" else [approach]
+    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [(row["stage"], row["epoch"]) for row in rows] == [(stage, epoch) for stage in stages for epoch in range(2)]
+    assert all(np.isfinite(row["loss"]) and row["loss"] > 0 for row in rows)
+
+    split = json.loads((folder / "split.json").read_text())
+    assert sum(map(len, split.values())) == 48
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["split"] == "test"
+    assert sum(metrics["n"].values()) == len(split["test"])
+    assert np.sum(metrics["confusion"]) == len(split["test"])
+    assert trained.to_json()["metrics"] == metrics
+    with (folder / "predictions.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    assert [line["name"] for line in lines] == split["test"]
+    assert np.mean([float(line["dice"]) for line in lines]) == pytest.approx(metrics["dice"], abs=1e-5)
+    assert np.mean([line["class"] == line["predicted"] for line in lines]) == pytest.approx(metrics["accuracy"])
+
+    report = (folder / "report.md").read_text()
+    assert "phantoms, synthetic images" in report
+    assert f"{metrics['dice']:.4f}" in report
+    assert "0.9104" in report
+
+    card = read_card(folder / "model.keras")
+    assert card.phantom
+    assert card.counts["train"] == {
+        name: sum(path.startswith(name) for path in split["train"]) for name in ("benign", "malignant", "normal")
+    }
+    assert card.scores["dice"] == metrics["dice"]
+
+    again = evaluate_run(folder)
+    assert again.metrics.dice == pytest.approx(metrics["dice"], abs=1e-4)
+    assert again.metrics.accuracy == metrics["accuracy"]
+
+    image = read_image(phantom_folder / split["test"][0])
+    prediction = Predictor.load(folder).predict([image])[0]
+    assert prediction.mask.shape == image.shape[:2]
+    assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
+    assert TRAINED_ON_PHANTOMS in prediction.warnings
+
+
+def test_a_run_folder_is_never_mixed(phantom_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    given = {"approach": "two-stage", "backbone": "mobilenet-v2", **SMALL, "epochs": 1}
+    run_training(given, str(phantom_folder), folder, export=False)
+    with pytest.raises(UsageError, match="holds a run already; add --resume"):
+        run_training(given, str(phantom_folder), folder, export=False)
+    with pytest.raises(UsageError, match=r"belongs to another experiment \(epochs 1, not 3 as asked for\)"):
+        run_training(given | {"epochs": 3}, str(phantom_folder), folder, resume=True, export=False)
+    before = (folder / "history.jsonl").read_bytes()
+    resumed = run_training({}, str(phantom_folder), folder, resume=True, export=False)
+    assert resumed.run.experiment.epochs == 1
+    assert (folder / "history.jsonl").read_bytes() == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty and holds no run"):
+        run_training(given, str(phantom_folder), tmp_path / "other", resume=True, export=False)

@@ -74,7 +74,11 @@ def write_version(model_file: Path, version: Path) -> None:
         return tf.ensure_shape(square, (size, size, 3)), tf.concat([shape, corner, scaled], 0)
 
     def decode(image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.io.decode_image(image_bytes, channels=3, expand_animations=False)
+        image = tf.cond(
+            tf.io.is_jpeg(image_bytes),
+            lambda: tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE"),  # as Pillow decodes
+            lambda: tf.io.decode_image(image_bytes, channels=3, expand_animations=False),
+        )
         pixels = tf.cast(tf.shape(image)[0], tf.int64) * tf.cast(tf.shape(image)[1], tf.int64)
         limit = tf.constant(MAX_MEGAPIXELS * 10**6, tf.int64)
         message = f"the image is over {MAX_MEGAPIXELS} megapixels"

@@ -208,8 +208,9 @@ def gradcam(
         typer.Option(help="The true mask of one image.", show_default="NAME_mask.png beside the image, if there"),
     ] = None,
     target: Annotated[
-        str, typer.Option(help="The class to explain: predicted, benign, malignant, normal.")
+        str, typer.Option(help="What to explain: predicted (the predicted class), benign, malignant, normal, lesion.")
     ] = "predicted",
+    method: Annotated[str, typer.Option(help="gradcam, gradcam++ or hirescam.")] = "gradcam",
     output: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("gradcam"),
     figure_format: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
     backend: Backend = None,
@@ -220,7 +221,7 @@ def gradcam(
         _set_backend(backend)
         from busi_keras.workflows.gradcam import explain_paths
 
-        result = explain_paths(model, images, output, mask, target, figure_format)
+        result = explain_paths(model, images, output, mask, target, method, figure_format)
         if as_json:
             _print_json(result.to_json())
         else:

@@ -1,72 +1,118 @@
-"""Grad-CAM: which places of the last feature map a class's logit hangs on, on every backend.
+"""Grad-CAM and its relatives: which places of the last feature map a class, or the mask, hangs on.
 
-Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", ICCV 2017.
+Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based localization", ICCV 2017; for
+masks Vinogradova, Dibrov, Myers, "Towards interpretable semantic segmentation via Grad-CAM", AAAI 2020.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 from keras import ops
 
-from busi_keras.explain.gradients import value_gradient
-from busi_keras.imaging import resize
-from busi_keras.models.two_stage import crop_squares, mask_boxes
+from busi_keras.errors import UsageError
+from busi_keras.explain.flow import trace
+from busi_keras.explain.gradients import gradient
+from busi_keras.explain.heat_map import heat_maps
+from busi_keras.explain.methods import METHODS, Method
+from busi_keras.models.sampling import Tensor
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Where a class's evidence lies.
+    """Where the evidence lies.
 
     Attributes:
         values: float32 `(S, S)` in [0, 1], on the network's letterboxed input; 1 is the largest value of
             the coarse map, which smoothing may lower.
-        flat: nothing speaks for the class: every value is 0.
+        flat: nothing speaks for the target: every value is 0.
     """
 
     values: np.ndarray
     flat: bool
 
 
-def gradcam(network: keras.Model, images: np.ndarray, classes: np.ndarray) -> list[HeatMap]:
-    """The heat map of one class for each image.
-
-    Only the label head is differentiated. In a two-stage network the map of the crop is put back into its place.
+class GradCam:
+    """Heat maps of one network. Only the head is differentiated, at the last feature map, and at logits.
 
     Args:
         network: as `models.build` makes it.
-        images: float32 `(batch, S, S, 3)`, letterboxed, 0-255.
-        classes: int `(batch,)`, indices into `CLASSES`: which logit to explain.
+        method: key of `methods.METHODS`.
 
-    Returns:
-        One map an image.
+    Raises:
+        UsageError: there is no such method.
+
+    Example:
+        >>> GradCam(network).of_class(images, np.array([1]))[0].values.shape
+        (224, 224)
     """
-    seen = ops.convert_to_tensor(images, "float32")
-    squares = None
-    if network.name == "two_stage":
-        segmenter = next(layer for layer in network.layers if layer.name in ("unet", "attention_unet"))
-        logits = segmenter(seen, training=False)["mask"]
-        squares = ops.convert_to_numpy(crop_squares(mask_boxes(logits), images.shape[1]))
-        seen = network.get_layer("crop")(seen, logits)
-        network = network.get_layer("classifier")
-    label_head = network.get_layer("label_head")
-    activations = ops.cast(network.get_layer("encoder")(seen, training=False)[-1], "float32")
-    chosen = ops.one_hot(ops.convert_to_tensor(classes, "int32"), label_head.output.shape[-1], dtype="float32")
 
-    gradients = value_gradient(lambda maps: ops.sum(label_head(maps, training=False) * chosen), activations)
-    channel_weights = gradients.mean(axis=(1, 2), keepdims=True)
-    coarse = np.maximum((ops.convert_to_numpy(activations) * channel_weights).sum(axis=-1), 0)
-    return [_heat_map(coarse[i], images.shape[1], None if squares is None else squares[i]) for i in range(len(images))]
+    def __init__(self, network: keras.Model, method: str = "gradcam") -> None:
+        if method not in METHODS:
+            raise UsageError(f"--method is {method}; it must be one of {', '.join(METHODS)}")
+        self._method = METHODS[method]
+        self._flow = flow = trace(network)
+        shown = {"features": flow.features} | ({} if flow.squares is None else {"squares": flow.squares})
+        self._features = keras.Model(flow.image, shown) if flow.label_head else None
+        self._pyramid = (
+            keras.Model(flow.image, {"pyramid": flow.pyramid, "mask": flow.mask}) if flow.mask_head else None
+        )
+
+    def of_class(self, images: np.ndarray, classes: np.ndarray) -> list[HeatMap]:
+        """The heat map of one class for each image; in a two-stage network the crop's map is put back into its place.
+
+        Args:
+            images: float32 `(batch, S, S, 3)`, letterboxed, 0-255.
+            classes: int `(batch,)`, indices into `CLASSES`: which logit to explain.
+        """
+        if self._features is None:
+            raise UsageError("this network has no label head; give one that classifies, or explain its lesion")
+        seen = self._features.predict_on_batch(images)
+        activations = ops.convert_to_tensor(seen["features"], "float32")
+        score = class_score(self._flow.label_head, ops.convert_to_tensor(classes, "int32"))
+        coarse = coarse_maps(score, activations, self._method)
+        squares = ops.convert_to_tensor(seen["squares"]) if "squares" in seen else None
+        return _numpy(heat_maps(coarse, squares, self._flow.size))
+
+    def of_lesion(self, images: np.ndarray) -> list[HeatMap]:
+        """The heat map of the predicted mask for each image: of the sum of its logits inside the predicted lesion.
+
+        Skip connections are held constant. Where no lesion is predicted there is nothing to explain: the map is flat.
+
+        Args:
+            images: float32 `(batch, S, S, 3)`, letterboxed, 0-255.
+        """
+        if self._pyramid is None:
+            raise UsageError("this network has no mask head; give one that segments, or explain a class")
+        seen = self._pyramid.predict_on_batch(images)
+        *skips, last = [ops.convert_to_tensor(feature) for feature in seen["pyramid"]]
+        lesion = ops.cast(ops.convert_to_tensor(seen["mask"]) > 0, "float32")
+        score = lesion_score(self._flow.mask_head, skips, lesion)
+        return _numpy(heat_maps(coarse_maps(score, ops.cast(last, "float32"), self._method), None, self._flow.size))
 
 
-def _heat_map(coarse: np.ndarray, size: int, square: np.ndarray | None) -> HeatMap:
-    """Upsampled to the input, in its place, and scaled to [0, 1]."""
-    top = float(coarse.max())
-    if top <= 0:
-        return HeatMap(np.zeros((size, size), np.float32), flat=True)
-    if square is None:
-        return HeatMap(resize(coarse / top, size, size), flat=False)
-    y, x, side = (round(float(value)) for value in square)
-    values = np.zeros((size, size), np.float32)
-    values[y : y + side, x : x + side] = resize(coarse / top, side, side)[: size - y, : size - x]
-    return HeatMap(values, flat=False)
+def class_score(label_head: keras.Model, classes: Tensor) -> Callable[[Tensor], Tensor]:
+    """The sum over a batch of one class's logit an image, as a function of the last feature map."""
+    chosen = ops.one_hot(classes, label_head.output.shape[-1], dtype="float32")
+    return lambda features: ops.sum(label_head(features, training=False) * chosen)
+
+
+def lesion_score(mask_head: keras.Model, skips: Sequence[Tensor], lesion: Tensor) -> Callable[[Tensor], Tensor]:
+    """The sum of mask logits inside `lesion`, float32 `(batch, S, S, 1)`, as a function of the last feature map."""
+    return lambda features: ops.sum(mask_head([*skips, features], training=False) * lesion)
+
+
+def coarse_maps(score: Callable[[Tensor], Tensor], activations: Tensor, method: Method) -> Tensor:
+    """The weighted sum of the channels, what is negative left out: float32 `(batch, h, w)`.
+
+    Args:
+        score: activations -> scalar.
+        activations: float32 `(batch, h, w, channels)`.
+    """
+    weights = method(activations, gradient(score, activations))
+    return ops.relu(ops.sum(activations * weights, axis=-1))
+
+
+def _numpy(values: Tensor) -> list[HeatMap]:
+    return [HeatMap(one, flat=not one.any()) for one in ops.convert_to_numpy(values)]

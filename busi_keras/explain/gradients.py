@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import keras
-import numpy as np
 
 from busi_keras.models.sampling import Tensor
 
 
-def value_gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> np.ndarray:
-    """The gradient of a scalar function of a tensor.
+def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """The gradient of a scalar function of a tensor. On TensorFlow it can be part of a graph.
 
     Args:
         function: tensor -> scalar, made of `keras.ops` and layers in inference mode.
@@ -25,12 +24,12 @@ def value_gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> np.ndarr
         with tf.GradientTape() as tape:
             tape.watch(at)
             value = function(at)
-        return keras.ops.convert_to_numpy(tape.gradient(value, at))
+        return tape.gradient(value, at)
     if backend == "jax":
         import jax
 
-        return keras.ops.convert_to_numpy(jax.grad(function)(at))
+        return jax.grad(function)(at)
     import torch
 
     leaf = at.detach().requires_grad_()
-    return keras.ops.convert_to_numpy(torch.autograd.grad(function(leaf), leaf)[0])
+    return torch.autograd.grad(function(leaf), leaf)[0]

@@ -13,10 +13,13 @@ class Outputs:
     Attributes:
         mask: float32 `(batch, S, S)`, the probability of lesion in each pixel, letterboxed.
         probabilities: float32 `(batch, 3)`, in the order of `CLASSES`, sum 1.
+        heatmap: float32 `(batch, S, S)` in [0, 1], Grad-CAM of the predicted class, letterboxed; 0 everywhere where
+            nothing speaks for it.
     """
 
     mask: np.ndarray
     probabilities: np.ndarray
+    heatmap: np.ndarray
 
 
 class Engine(Protocol):

@@ -31,6 +31,8 @@ class Prediction:
         probabilities: of each class, in the order of `CLASSES`, sum 1.
         mask: bool `(height, width)`, at the image's own size.
         mask_probability: float32 `(height, width)` in [0, 1], at the image's own size.
+        heat_map: float32 `(height, width)` in [0, 1], Grad-CAM of `label`, at the image's own size; None where nothing
+            in the image speaks for it.
         lesions: the mask's components, largest first.
         warnings: why not to trust it.
     """
@@ -39,6 +41,7 @@ class Prediction:
     probabilities: tuple[float, ...]
     mask: np.ndarray
     mask_probability: np.ndarray
+    heat_map: np.ndarray | None
     lesions: tuple[Lesion, ...]
     warnings: tuple[str, ...]
 
@@ -95,11 +98,13 @@ class Predictor:
         probability = np.clip(box.invert(outputs.mask[index]), 0, 1)
         mask = probability >= MASK_THRESHOLD
         label = int(np.argmax(outputs.probabilities[index]))
+        heat_map = outputs.heatmap[index]
         return Prediction(
             label=CLASSES[label],
             probabilities=tuple(float(p) for p in outputs.probabilities[index]),
             mask=mask,
             mask_probability=probability,
+            heat_map=np.clip(box.invert(heat_map), 0, 1) if heat_map.any() else None,
             lesions=tuple(find_lesions(mask)),
             warnings=tuple(self._warnings(label, found=bool(mask.any()))),
         )

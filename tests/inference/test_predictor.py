@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ class BrightnessEngine:
         self.batches.append(len(images))
         bright = (images[..., 0] > 128).astype(np.float32)
         some = bright.any(axis=(1, 2))
-        return Outputs(bright, np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32))
+        return Outputs(bright, np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32), bright)
 
 
 def card(data: str = "Dataset_BUSI_with_GT") -> Card:
@@ -47,6 +48,12 @@ def test_masks_and_boxes_come_back_at_the_images_own_size() -> None:
     np.testing.assert_allclose(prediction.lesions[0].box, (120, 60, 280, 200), atol=6)
     assert prediction.lesions[0].area_px == pytest.approx(160 * 140, rel=0.08)
     assert prediction.warnings == ()
+    assert prediction.heat_map is not None
+    np.testing.assert_allclose(prediction.heat_map, prediction.mask_probability)
+
+
+def test_an_image_in_which_nothing_speaks_for_the_class_has_no_heat_map() -> None:
+    assert Predictor(BrightnessEngine(), card()).predict([square(30, 50, None)])[0].heat_map is None
 
 
 def test_images_are_run_in_batches_and_come_back_in_their_order() -> None:
@@ -74,11 +81,12 @@ def test_a_stream_takes_no_more_images_than_a_batch_ahead() -> None:
 def test_mask_and_class_that_disagree_are_said() -> None:
     class AlwaysNormal(BrightnessEngine):
         def run(self, images: np.ndarray) -> Outputs:
-            return Outputs(super().run(images).mask, np.tile(np.float32([0.1, 0.1, 0.8]), (len(images), 1)))
+            outputs = super().run(images)
+            return replace(outputs, probabilities=np.tile(np.float32([0.1, 0.1, 0.8]), (len(images), 1)))
 
     class NeverFinds(BrightnessEngine):
         def run(self, images: np.ndarray) -> Outputs:
-            return Outputs(np.zeros(images.shape[:3], np.float32), super().run(images).probabilities)
+            return replace(super().run(images), mask=np.zeros(images.shape[:3], np.float32))
 
     image = square(50, 50, (10, 10, 40, 40))
     assert Predictor(AlwaysNormal(), card()).predict([image])[0].warnings == (LESION_BUT_NORMAL,)

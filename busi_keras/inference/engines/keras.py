@@ -7,6 +7,7 @@ import numpy as np
 
 import busi_keras.models  # noqa: F401  registers the custom layers
 from busi_keras.errors import UsageError
+from busi_keras.explain.closed_form import with_heat_map
 from busi_keras.files import verify_archive
 from busi_keras.inference.engine import Outputs
 
@@ -20,6 +21,7 @@ class KerasEngine:
 
     def __init__(self, network: keras.Model) -> None:
         self.network = network
+        self._served = with_heat_map(network)
 
     @classmethod
     def load(cls, path: Path) -> "KerasEngine":
@@ -37,8 +39,4 @@ class KerasEngine:
 
     def run(self, images: np.ndarray) -> Outputs:
         """Outputs for float32 `(batch, S, S, 3)`, letterboxed, 0-255."""
-        logits = self.network.predict_on_batch(images)
-        return Outputs(
-            mask=keras.ops.convert_to_numpy(keras.ops.sigmoid(logits["mask"]))[..., 0],
-            probabilities=keras.ops.convert_to_numpy(keras.ops.softmax(logits["label"])),
-        )
+        return Outputs(**self._served.predict_on_batch(images))

@@ -1,0 +1,91 @@
+"""Whether to believe a heat map: does it lie on the lesion, does the network use what it shows, does it need the network?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage, stats
+
+HEAT_THRESHOLD = 0.5
+STEPS = 16
+BLUR = 1 / 16
+"""Of the image's side: what is left of a pixel that is taken away is its surroundings' brightness. Black would be a shadow."""
+
+
+@dataclass(frozen=True)
+class Localization:
+    """A heat map against the true mask. A map without regard to the image reaches `chance`, on average.
+
+    Attributes:
+        energy_inside: share of the map's sum inside the lesion, in [0, 1] (Wang et al., "Score-CAM", CVPRW 2020).
+        pointing_game: whether the map's largest value lies in the lesion (Zhang et al., IJCV 126, 2018).
+        iou: of the lesion and the pixels of at least `HEAT_THRESHOLD` times the largest value, in [0, 1].
+        chance: the lesion's share of the image.
+    """
+
+    energy_inside: float
+    pointing_game: bool
+    iou: float
+    chance: float
+
+
+def localization(heat_map: np.ndarray, mask: np.ndarray) -> Localization:
+    """How a heat map lies on a lesion.
+
+    Args:
+        heat_map: float `(height, width)`, not negative, not 0 everywhere.
+        mask: bool `(height, width)`, the true lesion, not empty.
+    """
+    if heat_map.shape != mask.shape:
+        raise ValueError(f"a heat map of shape {heat_map.shape} and a mask of shape {mask.shape} cannot be compared")
+    hot = heat_map >= HEAT_THRESHOLD * heat_map.max()
+    return Localization(
+        energy_inside=float(heat_map[mask].sum(dtype=float) / heat_map.sum(dtype=float)),
+        pointing_game=bool(mask.ravel()[np.argmax(heat_map)]),
+        iou=float(np.count_nonzero(hot & mask) / np.count_nonzero(hot | mask)),
+        chance=float(mask.mean()),
+    )
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What the heat map's order of pixels does to the probability (Petsiuk, Das, Saenko, "RISE", BMVC 2018).
+
+    Attributes:
+        deletion: mean probability while pixels are blurred, hottest first, in [0, 1]; low where the map is right.
+        insertion: the same while they come back into a blurred image, hottest first; high where the map is right.
+    """
+
+    deletion: float
+    insertion: float
+
+
+def perturbation(
+    image: np.ndarray, heat_map: np.ndarray, probability: Callable[[np.ndarray], np.ndarray], steps: int = STEPS
+) -> Perturbation:
+    """The areas under the deletion and insertion curves.
+
+    Args:
+        image: float32 `(S, S, 3)`, the network's input.
+        heat_map: float `(S, S)`.
+        probability: `(n, S, S, 3)` -> `(n,)`, of the class that the map explains.
+        steps: points of a curve, less one.
+    """
+    hottest_first = np.argsort(-heat_map, axis=None, kind="stable")
+    rank = np.empty(heat_map.size)
+    rank[hottest_first] = np.arange(heat_map.size)
+    side = image.shape[0]
+    blurred = ndimage.gaussian_filter(image, (BLUR * side, BLUR * side, 0), mode="nearest")
+    touched = (
+        rank.reshape(heat_map.shape)[None, ..., None] < np.linspace(0, heat_map.size, steps + 1)[:, None, None, None]
+    )
+    deleted = np.where(touched, blurred, image).astype(np.float32)
+    inserted = np.where(touched, image, blurred).astype(np.float32)
+    return Perturbation(*(float(np.trapezoid(probability(each), dx=1 / steps)) for each in (deleted, inserted)))
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's correlation of two maps of one shape, in [-1, 1]; 0 where one of them is constant."""
+    if one.min() == one.max() or other.min() == other.max():
+        return 0.0
+    return float(stats.spearmanr(one, other, axis=None).statistic)

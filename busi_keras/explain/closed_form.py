@@ -1,0 +1,53 @@
+"""Grad-CAM without gradients: where the label head is pooling and one dense layer, it has a closed form.
+
+The class's weights over the last map, equal to Grad-CAM after scaling (Zhou et al., "Learning deep features for
+discriminative localization", CVPR 2016). It is plain arithmetic, so every exported format carries it.
+"""
+
+import keras
+from keras import layers, ops
+
+from busi_keras.explain.flow import trace
+from busi_keras.explain.heat_map import heat_maps
+from busi_keras.models.sampling import Tensor
+
+
+class PredictedClassEvidence(layers.Layer):
+    """The evidence for the class with the largest logit, at each place of the last map; what is negative is left out.
+
+    Call with `(features (batch, h, w, channels), logits (batch, 3))`; gives float32 `(batch, h, w)`.
+
+    Args:
+        dense: the label head's last layer.
+    """
+
+    def __init__(self, dense: layers.Dense) -> None:
+        super().__init__(dtype="float32", name="evidence")
+        self.dense = dense
+
+    def call(self, features: Tensor, logits: Tensor) -> Tensor:
+        weights = ops.take(ops.transpose(self.dense.kernel), ops.argmax(logits, axis=-1), axis=0)
+        return ops.relu(ops.sum(features * ops.expand_dims(weights, axis=(1, 2)), axis=-1))
+
+    def compute_output_shape(self, features_shape: tuple, logits_shape: tuple) -> tuple:
+        return features_shape[:-1]
+
+
+def with_heat_map(network: keras.Model) -> keras.Model:
+    """A network as it is served: probabilities instead of logits, and the heat map of the predicted class.
+
+    Args:
+        network: with both heads, as `models.build` makes it.
+
+    Returns:
+        `image` float32 `(batch, S, S, 3)`, 0-255 -> `probabilities` `(batch, 3)`, sum 1, `mask` and `heatmap`
+        `(batch, S, S)` in [0, 1]; float32 all. It shares the network's weights.
+    """
+    flow = trace(network)
+    evidence = PredictedClassEvidence(flow.label_head.get_layer("logits"))(flow.features, flow.label)
+    outputs = {
+        "probabilities": ops.softmax(flow.label),
+        "mask": ops.sigmoid(ops.squeeze(flow.mask, axis=-1)),
+        "heatmap": heat_maps(evidence, flow.squares, flow.size),
+    }
+    return keras.Model(flow.image, outputs, name="served")

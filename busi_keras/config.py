@@ -20,6 +20,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
 
 COARSEST_STRIDE = 32
+PRETRAINED_LEARNING_RATE = 3e-4
 
 
 @dataclass(frozen=True)

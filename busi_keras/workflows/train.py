@@ -12,7 +12,7 @@ import keras
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import PRESETS, Experiment
+from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -38,7 +38,6 @@ from busi_keras.workflows.models import RUNS
 EPOCHS = {("phantom", "CPU"): 8, ("phantom", "GPU"): 20, ("real", "CPU"): 20, ("real", "GPU"): 60}
 """How long to train by default: phantoms are a demonstration of minutes; BUSI is hours on a CPU."""
 FROZEN_EPOCHS = 2
-PRETRAINED_LEARNING_RATE = 3e-4
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-learn", "scipy")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from busi_keras.errors import UsageError
 
 CLASSES = ("benign", "malignant", "normal")
+MALIGNANT = CLASSES.index("malignant")
 NORMAL = CLASSES.index("normal")
 
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from busi_keras.explain.gradcam import GradCam
-from busi_keras.explain.randomization import random_head, randomization
+from busi_keras.explain.randomization import Randomization, random_head
 from busi_keras.models import build_classifier
 
 SIZE = 64
@@ -31,7 +31,7 @@ def test_a_random_head_is_as_wide_and_always_the_same(network: keras.Model) -> N
 
 
 def test_maps_that_hang_on_the_head_change_with_it(network: keras.Model, images: np.ndarray) -> None:
-    found = randomization(GradCam(network), images, np.array([0, 1]))
+    found = Randomization(GradCam(network)).correlations(images, np.array([0, 1]))
     assert len(found) == 2
     assert all(-1 <= value < 0.9 for value in found)
 
@@ -45,4 +45,4 @@ def test_maps_that_ignore_the_head_stay(network: keras.Model, images: np.ndarray
     classes = np.array(
         [next(c for c in range(3) if not cam.of_class(images[i : i + 1], np.array([c]))[0].flat) for i in (0, 1)]
     )
-    assert randomization(cam, images, classes) == pytest.approx([1, 1])
+    assert Randomization(cam).correlations(images, classes) == pytest.approx([1, 1])

@@ -299,6 +299,28 @@ def data_groups(
             _print(f"{len(found)} groups, {sum(map(len, found))} images")
 
 
+@data_app.command("audit")
+def data_audit(
+    folder: Annotated[Path, typer.Argument(help="A folder in BUSI's layout.")],
+    output: Annotated[Path, typer.Option(help="Folder for audit.html and images.csv.")] = Path("audit"),
+    split: Annotated[
+        Path | None, typer.Option(help="A run's split.json: look for leaks in it.", show_default="none")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for broken files, bad masks, duplicates, contradicting labels, leaks and marks; exit 1 if any distorts."""
+    with _messages():
+        from busi_keras.workflows.audit import audit_folder
+
+        audited = audit_folder(folder, output, split)
+        if as_json:
+            _print_json(audited.to_json())
+        else:
+            _print(audited.summary())
+        if audited.audit.distorts:
+            raise typer.Exit(SOME_FAILED)
+
+
 _options = {"debug": False}
 
 

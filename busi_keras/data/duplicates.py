@@ -30,6 +30,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
 
 from busi_keras.data.busi import natural_order
 
@@ -104,12 +105,13 @@ def near_duplicate_pairs(
         raise ValueError(f"threshold must lie in (0, 1], got {threshold}")
     if len(set(names)) != len(names):
         raise ValueError("names must be unique: a name stands for one image")
-    frames = [_frame(_checked(name, image)) for name, image in zip(names, images, strict=True)]
     scores: dict[tuple[int, int], float] = defaultdict(float)
-    for mirrored in (False, True):
-        for first, second, placement in _candidates(frames, mirrored):
-            score = _score(frames[first], frames[second], placement)
-            scores[first, second] = max(scores[first, second], score)
+    with threadpool_limits(1):  # products of small matrices: threads wait for each other, for minutes on a busy machine
+        frames = [_frame(_checked(name, image)) for name, image in zip(names, images, strict=True)]
+        for mirrored in (False, True):
+            for first, second, placement in _candidates(frames, mirrored):
+                score = _score(frames[first], frames[second], placement)
+                scores[first, second] = max(scores[first, second], score)
     found = []
     for ends, score in scores.items():
         if score >= threshold:

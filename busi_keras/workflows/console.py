@@ -1,5 +1,6 @@
 """Progress for the person who waits, on stderr, so that stdout stays free for results."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def stderr_console() -> Console:
     """Where notices and progress go; plain lines in a notebook, where a bar would need widgets."""
-    return Console(stderr=True, soft_wrap=True, highlight=False, force_jupyter=False)
+    return Console(
+        stderr=True, soft_wrap=True, highlight=False, force_jupyter=False, force_terminal=sys.stderr.isatty()
+    )
 
 
 @contextmanager

@@ -1,0 +1,90 @@
+"""`data audit`: looks a folder over before anything is trained on it."""
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from busi_keras.config import CLASSES
+from busi_keras.data.audit import Audit, ImageFacts, audit
+from busi_keras.data.busi import Record, read_busi
+from busi_keras.data.split import PARTS, Split
+from busi_keras.files import replacing, write_text
+from busi_keras.report.audit_report import audit_page, thumbnail
+from busi_keras.workflows.console import progress_bar
+
+COLUMNS = tuple(field.name for field in fields(ImageFacts))
+
+
+@dataclass(frozen=True)
+class Audited:
+    """An audit, and where its page and table lie."""
+
+    folder: Path
+    audit: Audit
+    page: Path
+    table: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """What `data audit --json` prints."""
+        images = [asdict(image) | {"label": CLASSES[image.label]} for image in self.audit.images]
+        found = asdict(self.audit) | {"images": images}
+        return {**found, "distorts": self.audit.distorts, "page": str(self.page), "table": str(self.table)}
+
+    def summary(self) -> str:
+        """What was found, a line a kind."""
+        found = self.audit
+        problems = [problem for image in found.images for problem in image.problems]
+        lines = [
+            f"{len(found.images)} images, {sum(map(len, found.groups))} of them in {len(found.groups)} groups of "
+            f"near-duplicates, {len(found.identical)} groups equal pixel for pixel",
+            *(f"one frame, different labels: {', '.join(group)}" for group in found.conflicts),
+            *(f"leak: {leak}" for leak in found.leaks),
+            *problems,
+            f"page: {self.page}; table: {self.table}",
+        ]
+        return "\n".join(
+            [*lines, "this would distort training" if found.distorts else "nothing that distorts training"]
+        )
+
+
+def audit_folder(folder: Path, output: Path, split: Path | None = None) -> Audited:
+    """Audits a folder in BUSI's layout; writes `audit.html` and `images.csv`.
+
+    Args:
+        output: where to.
+        split: a run's `split.json`, to look for leaks in.
+
+    Raises:
+        UsageError: the folder is not in BUSI's layout, the split cannot be read, or the disk is full.
+    """
+    records = read_busi(folder)
+    parts = {part: Split.read(split).part(part) for part in PARTS} if split else {}
+    thumbnails: dict[str, bytes] = {}
+    with progress_bar("looking at images, and for near-duplicates", len(records)) as advance:
+
+        def seen(record: Record, image: np.ndarray | None) -> None:
+            if image is not None:
+                thumbnails[record.name] = thumbnail(image)
+            advance()
+
+        found = audit(records, parts, seen)
+    audited = Audited(folder, found, output / "audit.html", output / "images.csv")
+    write_text(audited.page, audit_page(str(folder), found, thumbnails))
+    with replacing(audited.table) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows([_cell(name, getattr(image, name)) for name in COLUMNS] for image in found.images)
+    return audited
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if column == "label":
+        return CLASSES[value]
+    if isinstance(value, tuple):
+        return "; ".join(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -162,6 +162,9 @@ def evaluate(
     ] = "auto",
     data: Data = "auto",
     backend: Backend = None,
+    perturb: Annotated[
+        int, typer.Option(help="On so many images a class, test heat maps by deletion, insertion and randomization.")
+    ] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Score a run on one part of its split and write its report anew."""
@@ -169,7 +172,7 @@ def evaluate(
         _set_backend(backend)
         from busi_keras.workflows.evaluate import evaluate_run
 
-        evaluation = evaluate_run(run, split, data)
+        evaluation = evaluate_run(run, split, data, perturb)
         if as_json:
             _print_json(evaluation.to_json())
         else:
@@ -213,6 +216,9 @@ def gradcam(
     method: Annotated[str, typer.Option(help="gradcam, gradcam++ or hirescam.")] = "gradcam",
     output: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("gradcam"),
     figure_format: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    colour_map: Annotated[
+        str, typer.Option(help="Of the heat map: viridis, cividis, magma (fit for colour-blind readers) or jet.")
+    ] = "viridis",
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
@@ -221,7 +227,7 @@ def gradcam(
         _set_backend(backend)
         from busi_keras.workflows.gradcam import explain_paths
 
-        result = explain_paths(model, images, output, mask, target, method, figure_format)
+        result = explain_paths(model, images, output, mask, target, method, figure_format, colour_map)
         if as_json:
             _print_json(result.to_json())
         else:

@@ -1,15 +1,17 @@
-"""Whether to believe a heat map: does it lie on the lesion, does the network use what it shows, does it need the network?"""
+"""Whether to believe a heat map: does it lie on the lesion, does the network use what it shows?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage, stats
 
+from busi_keras.config import CLASSES
+
 HEAT_THRESHOLD = 0.5
 STEPS = 16
 BLUR = 1 / 16
-"""Of the image's side: what is left of a pixel that is taken away is its surroundings' brightness. Black would be a shadow."""
+"""Of the image's side: a pixel that is taken away leaves its surroundings' brightness. Black would be a shadow."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +91,49 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     if one.min() == one.max() or other.min() == other.max():
         return 0.0
     return float(stats.spearmanr(one, other, axis=None).statistic)
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What speaks for or against a heat map.
+
+    Attributes:
+        localization: against the true mask; None where that is not known or empty, or the map is flat.
+        perturbation: None where the map is flat, explains no class, or it was not measured.
+        randomization: rank correlation with the maps of random heads, in [-1, 1], near 0 where the map is right; None
+            as `perturbation`.
+    """
+
+    localization: Localization | None = None
+    perturbation: Perturbation | None = None
+    randomization: float | None = None
+
+    def to_json(self) -> dict[str, float | bool | None]:
+        """As `gradcam --json` prints it."""
+        located, perturbed = self.localization, self.perturbation
+        return {
+            "energy_inside": located.energy_inside if located else None,
+            "pointing_game": located.pointing_game if located else None,
+            "iou": located.iou if located else None,
+            "chance": located.chance if located else None,
+            "deletion": perturbed.deletion if perturbed else None,
+            "insertion": perturbed.insertion if perturbed else None,
+            "randomization": self.randomization,
+        }
+
+
+def summarize_faithfulness(labels: Sequence[int], found: Sequence[Faithfulness]) -> dict[str, dict[str, float | None]]:
+    """Means a class over the images where a number is defined, each with its count as `n_...`.
+
+    Args:
+        labels: of each image, indices into `CLASSES`.
+        found: of each image.
+    """
+    summary: dict[str, dict[str, float | None]] = {}
+    for index, name in enumerate(CLASSES):
+        rows = [one.to_json() for label, one in zip(labels, found, strict=True) if label == index]
+        summary[name] = {}
+        for score in Faithfulness().to_json():
+            values = [float(value) for row in rows if (value := row[score]) is not None]
+            summary[name] |= {score: float(np.mean(values)) if values else None, f"n_{score}": len(values)}
+    return summary

@@ -44,6 +44,8 @@ def with_heat_map(network: keras.Model) -> keras.Model:
         `(batch, S, S)` in [0, 1]; float32 all. It shares the network's weights.
     """
     flow = trace(network)
+    if flow.label_head is None or flow.mask_head is None:
+        raise ValueError(f"{network.name} has not both heads")
     evidence = PredictedClassEvidence(flow.label_head.get_layer("logits"))(flow.features, flow.label)
     outputs = {
         "probabilities": ops.softmax(flow.label),

@@ -49,7 +49,9 @@ def trace(network: keras.Model) -> Flow:
         squares = crop_squares(mask_boxes(mask), image.shape[1])
         classifier = network.get_layer("classifier")
         label_head = classifier.get_layer("label_head")
-        features = classifier.get_layer("encoder")(network.get_layer("crop")(image, mask))[-1]
+        encoder = classifier.get_layer("encoder")
+        last = keras.Model(encoder.inputs, encoder.outputs[-1], name="crop_encoder")  # one graph, one name a part
+        features = last(network.get_layer("crop")(image, mask))
         return Flow(image, mask_head, pyramid, mask, label_head, features, label_head(features), squares)
 
     heads = {layer.name: layer for layer in network.layers}

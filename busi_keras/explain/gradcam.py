@@ -4,8 +4,9 @@ Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient
 masks Vinogradova, Dibrov, Myers, "Towards interpretable semantic segmentation via Grad-CAM", AAAI 2020.
 """
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -74,6 +75,17 @@ class GradCam:
         coarse = coarse_maps(score, activations, self._method)
         squares = ops.convert_to_tensor(seen["squares"]) if "squares" in seen else None
         return _numpy(heat_maps(coarse, squares, self._flow.size))
+
+    @property
+    def label_head(self) -> keras.Model | None:
+        """What is differentiated for a class."""
+        return self._flow.label_head
+
+    def with_label_head(self, label_head: keras.Model) -> "GradCam":
+        """The same network, explained as if another label head stood on it."""
+        other = copy.copy(self)
+        other._flow = replace(self._flow, label_head=label_head)
+        return other
 
     def of_lesion(self, images: np.ndarray) -> list[HeatMap]:
         """The heat map of the predicted mask for each image: of the sum of its logits inside the predicted lesion.

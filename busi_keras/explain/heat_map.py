@@ -1,4 +1,4 @@
-"""From a coarse map of evidence to a heat map on the network's input, in `keras.ops`: the same in every exported graph."""
+"""From a coarse map of evidence to a heat map on the network's input, in `keras.ops`: the same in every format."""
 
 from keras import ops
 

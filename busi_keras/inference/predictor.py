@@ -63,7 +63,7 @@ class Predictor:
     """
 
     def __init__(self, engine: Engine, card: Card, batch_size: int = 8) -> None:
-        self.engine, self.card, self._batch_size = engine, card, batch_size
+        self.engine, self.card, self.batch_size = engine, card, batch_size
 
     @classmethod
     def load(cls, path: Path) -> "Predictor":
@@ -87,7 +87,7 @@ class Predictor:
     def stream(self, items: Iterable[tuple[T, np.ndarray]]) -> Iterator[tuple[tuple[T, np.ndarray], Prediction]]:
         """Predictions for (anything, image), each with what it belongs to; holds a batch in memory, no more."""
         remaining = iter(items)
-        while batch := list(islice(remaining, self._batch_size)):
+        while batch := list(islice(remaining, self.batch_size)):
             boxes = [Letterbox.of(image, self.card.image_size) for _, image in batch]
             pixels = np.stack([box.apply(image) for box, (_, image) in zip(boxes, batch, strict=True)])
             outputs = self.engine.run(pixels)

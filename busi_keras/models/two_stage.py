@@ -25,7 +25,7 @@ def crop_squares(boxes: Tensor, size: int) -> Tensor:
     longer = ops.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     side = ops.clip(longer * (1 + 2 * MARGIN), SMALLEST_CROP * size, float(size))
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    corner = ops.clip(centre - side[:, None] / 2, 0.0, float(size) - side[:, None])
+    corner = ops.maximum(ops.minimum(centre - side[:, None] / 2, float(size) - side[:, None]), 0.0)
     return ops.concatenate([corner, side[:, None]], axis=-1)
 
 
@@ -57,7 +57,7 @@ def mask_boxes(logits: Tensor) -> Tensor:
     grid = ops.expand_dims(pixel_grid(size), axis=0)
     low = ops.min(ops.where(found, grid, float(size)), axis=(1, 2))
     high = ops.max(ops.where(found, grid, -1.0), axis=(1, 2)) + 1
-    empty = high[:, :1] == 0
+    empty = ops.equal(high[:, :1], 0.0)  # `==` of a symbolic tensor asks whether it is the same object
     return ops.concatenate([ops.where(empty, 0.0, low), ops.where(empty, float(size), high)], axis=-1)
 
 

@@ -20,10 +20,25 @@ ORIGINAL = """\
 | original multitask-cnn + Grad-CAM | 0.6502 | 0.5564 | 0.9104 | n = 156; the epoch was chosen on the images scored |
 """
 
+HEAT_MAP_LEGEND = (
+    "Grad-CAM of the predicted class, means over images, their number in brackets. Against the true mask: the share of "
+    "the map inside the lesion, and what a map without regard to the image would have; whether its largest value lies "
+    "in the lesion; IoU of the lesion and the half-maximum region. Without it: mean probability while the hottest "
+    "pixels are blurred first (deletion, low is right) and come back first (insertion, high is right); rank "
+    "correlation with the maps of random label heads (near 0 is right). `evaluate` fills the last three."
+)
+
 PHANTOM_WARNING = "**Trained and scored on phantoms, synthetic images: these numbers say nothing about patients.**"
 
 
-def write_report(run: Run, metrics: Metrics, scores: Sequence[ImageScore], scored: str, note: str) -> None:
+def write_report(
+    run: Run,
+    metrics: Metrics,
+    heat_maps: dict[str, dict[str, float | None]],
+    scores: Sequence[ImageScore],
+    scored: str,
+    note: str,
+) -> None:
     """Draws a run's plots into `figures/` and writes its `report.md`."""
     rows = run.history()
     plot_history(rows, run.figures / "history.png")
@@ -34,11 +49,17 @@ def write_report(run: Run, metrics: Metrics, scores: Sequence[ImageScore], score
         figures |= {"Confusion matrix": "confusion.png", "ROC curves": "roc.png"}
     if (run.figures / "masks.png").exists():
         figures["Example masks with predicted labels"] = "masks.png"
-    write_text(run.report_file, _page(run, rows, metrics, scored, note, figures))
+    write_text(run.report_file, _page(run, rows, metrics, heat_maps, scored, note, figures))
 
 
 def _page(
-    run: Run, rows: Sequence[dict[str, Any]], metrics: Metrics, scored: str, note: str, figures: dict[str, str]
+    run: Run,
+    rows: Sequence[dict[str, Any]],
+    metrics: Metrics,
+    heat_maps: dict[str, dict[str, float | None]],
+    scored: str,
+    note: str,
+    figures: dict[str, str],
 ) -> str:
     experiment = run.experiment
     split = run.split
@@ -58,6 +79,9 @@ def _page(
         "Other images, another split: only protocol `seed` is scored on the same images as the original's last row.",
         "## Classes",
         _classes(metrics),
+        "## Heat maps",
+        _heat_maps(heat_maps),
+        HEAT_MAP_LEGEND,
         "## How it was made",
         _settings(experiment, rows, sizes),
         *(f"## {title}\n\n![{title}](figures/{name})" for title, name in figures.items()),
@@ -85,6 +109,27 @@ def _classes(metrics: Metrics) -> str:
         f"| {name} | {_number(c.precision)} | {_number(c.recall)} | {_number(c.f1)} | {c.support} | {_number(c.auc)} |"
         for name, c in metrics.classes.items()
     )
+
+
+def _heat_maps(heat_maps: dict[str, dict[str, float | None]]) -> str:
+    names = {
+        "energy_inside": "energy inside",
+        "chance": "by chance",
+        "pointing_game": "pointing game",
+        "iou": "IoU",
+        "deletion": "deletion",
+        "insertion": "insertion",
+        "randomization": "randomization",
+    }
+    header = f"| class | {' | '.join(names.values())} |\n|---|{'---|' * len(names)}\n"
+    return header + "\n".join(
+        f"| {label} | {' | '.join(_counted(found[score], found[f'n_{score}']) for score in names)} |"
+        for label, found in heat_maps.items()
+    )
+
+
+def _counted(value: float | None, n: float | None) -> str:
+    return "–" if value is None else f"{value:.3f} ({n})"
 
 
 def _settings(experiment: Experiment, rows: Sequence[dict[str, Any]], sizes: str) -> str:

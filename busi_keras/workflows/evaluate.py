@@ -11,6 +11,7 @@ from busi_keras.config import CLASSES, Experiment
 from busi_keras.data.busi import Record, fingerprint, read_sample
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.faithfulness import Faithfulness, summarize_faithfulness
 from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
 from busi_keras.imaging import MASK_THRESHOLD, resize
 from busi_keras.inference.predictor import Prediction, Predictor
@@ -19,12 +20,14 @@ from busi_keras.report.run_report import write_report
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.data_set import part_records, source_of
+from busi_keras.workflows.explainer import Explainer, located
 
 ORIGINAL_SIZE = 224
 """Side of the stretched square on which the original project scored, in pixels."""
 
 
 EXAMPLES_A_CLASS = 4
+PERTURBED = 10
 
 
 @dataclass(frozen=True)
@@ -35,17 +38,24 @@ class Evaluation:
         split: `train`, `validation` or `test`.
         metrics: over all images.
         scores: of each image.
+        faithfulness: of each image's heat map, Grad-CAM of the predicted class.
         note: how the numbers must be read; empty where there is nothing to say.
     """
 
     split: str
     metrics: Metrics
     scores: tuple[ImageScore, ...]
+    faithfulness: tuple[Faithfulness, ...]
     note: str
 
     def to_json(self) -> dict[str, Any]:
         """What `evaluate --json` prints and `metrics.json` holds."""
-        return {"split": self.split, **asdict(self.metrics), "note": self.note}
+        return {"split": self.split, **asdict(self.metrics), "heat_maps": self.heat_maps, "note": self.note}
+
+    @property
+    def heat_maps(self) -> dict[str, dict[str, float | None]]:
+        """Means a class of what was measured of the heat maps."""
+        return summarize_faithfulness([score.label for score in self.scores], self.faithfulness)
 
     def summary(self) -> str:
         """The headline numbers, a line each, with how to read them."""
@@ -68,12 +78,13 @@ def metrics_summary(metrics: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *([metrics["note"]] if metrics["note"] else [])])
 
 
-def evaluate_run(folder: Path, split: str = "auto", data: str = "auto") -> Evaluation:
+def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb: int = PERTURBED) -> Evaluation:
     """Scores a finished run and writes its `metrics.json`, `predictions.csv`, figures and report anew.
 
     Args:
         split: `auto` (test where there is one, else validation), `train`, `validation` or `test`.
         data: where its images are; as in `train`.
+        perturb: as in `evaluate_records`.
 
     Raises:
         UsageError: the run is not finished, or the data are others than it was trained on.
@@ -91,7 +102,7 @@ def evaluate_run(folder: Path, split: str = "auto", data: str = "auto") -> Evalu
     predictor = Predictor.load(folder)
     records = part_records(experiment, parts, chosen, records)
     with progress_bar(f"scoring {chosen} images", len(records)) as advance:
-        evaluation = evaluate_records(predictor, experiment, chosen, records, advance)
+        evaluation = evaluate_records(predictor, experiment, chosen, records, advance, perturb)
     record_evaluation(run, evaluation, predictor, records)
     return evaluation
 
@@ -100,7 +111,7 @@ def record_evaluation(run: Run, evaluation: Evaluation, predictor: Predictor, re
     """Writes an evaluation into its run: `metrics.json`, `predictions.csv`, `figures/` and `report.md`."""
     run.write_scores(evaluation.to_json(), evaluation.scores)
     draw_mask_grid(_examples(evaluation, predictor, records), run.figures / "masks.png")
-    write_report(run, evaluation.metrics, evaluation.scores, evaluation.split, evaluation.note)
+    write_report(run, evaluation.metrics, evaluation.heat_maps, evaluation.scores, evaluation.split, evaluation.note)
 
 
 def evaluate_records(
@@ -109,12 +120,15 @@ def evaluate_records(
     split: str,
     records: Sequence[Record],
     progress: Callable[[], None] = lambda: None,
+    perturb: int = 0,
 ) -> Evaluation:
     """Scores a network on records: at each image's own size; in protocol `seed` as its original did.
 
     Args:
         split: what the records are called.
         progress: called after each image.
+        perturb: on how many images a class the heat map is put to the tests that run the network again: deletion,
+            insertion and randomization.
 
     Raises:
         UsageError: there are no records.
@@ -123,11 +137,17 @@ def evaluate_records(
         raise UsageError(f"the part {split} of this split has no image; choose another --split")
     samples = ((record, read_sample(record)) for record in records)
     items = (((record, sample.mask), sample.image) for record, sample in samples)
-    scores = []
-    for ((record, mask), _), prediction in predictor.stream(items):
+    explainer = Explainer(predictor)
+    tested = _spread(records, perturb)
+    scores, faithfulness = [], []
+    for ((record, mask), image), prediction in predictor.stream(items):
         scores.append(_score(record, mask, prediction, stretched=experiment.protocol == "seed"))
+        if record.name in tested:
+            faithfulness.append(explainer.faithfulness(image, prediction, prediction.heat_map, mask))
+        else:
+            faithfulness.append(Faithfulness(located(prediction.heat_map, mask)))
         progress()
-    return Evaluation(split, summarize(scores), tuple(scores), _note(experiment, split, scores))
+    return Evaluation(split, summarize(scores), tuple(scores), tuple(faithfulness), _note(experiment, split, scores))
 
 
 def resolve_split(requested: str, scored: str) -> str:
@@ -148,6 +168,15 @@ def collapses(scores: Sequence[ImageScore]) -> list[str]:
     if len(predicted) == 1 < len({score.label for score in scores}) and None not in predicted:
         found.append(f"The network calls every image {CLASSES[scores[0].predicted or 0]}.")
     return found
+
+
+def _spread(records: Sequence[Record], count: int) -> set[str]:
+    """The names of `count` records of each class, evenly spread over their order."""
+    chosen: set[str] = set()
+    for label in range(len(CLASSES)):
+        names = [record.name for record in records if record.label == label]
+        chosen |= {names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)}
+    return chosen
 
 
 def _examples(evaluation: Evaluation, predictor: Predictor, records: Sequence[Record]) -> list[Example]:

@@ -11,19 +11,19 @@ from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES
 from busi_keras.data.busi import mask_files, read_masks
 from busi_keras.errors import UsageError
-from busi_keras.explain.gradcam import GradCam
+from busi_keras.evaluation.faithfulness import Faithfulness
 from busi_keras.files import replacing
-from busi_keras.imaging import Letterbox, read_image
-from busi_keras.inference.engines.keras import KerasEngine
+from busi_keras.imaging import read_image
 from busi_keras.inference.paths import image_files, output_names
-from busi_keras.inference.predictor import Prediction, Predictor
-from busi_keras.report.panels import PanelData, draw_panels
+from busi_keras.inference.predictor import Prediction
+from busi_keras.report.panels import COLOUR_MAP, COLOUR_MAPS, PanelData, draw_contact_sheet, draw_panels
+from busi_keras.workflows.explainer import PREDICTED, TARGETS, Explainer
 from busi_keras.workflows.models import load_predictor
 from busi_keras.workflows.predict import Failed
 
 FORMATS = ("png", "svg", "pdf")
-PREDICTED, LESION = "predicted", "lesion"
-TARGETS = (PREDICTED, *CLASSES, LESION)
+TITLES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "hirescam": "HiResCAM"}
+SHEET_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Explained:
     figure: Path
     prediction: Prediction
     target: str
+    faithfulness: Faithfulness
 
     def to_json(self) -> dict[str, Any]:
         """As `gradcam --json` prints it."""
@@ -44,9 +45,16 @@ class Explained:
             "probabilities": dict(zip(CLASSES, self.prediction.probabilities, strict=True)),
             "lesions": [asdict(lesion) for lesion in self.prediction.lesions],
             "target": self.target,
-            "faithfulness": {},
+            "faithfulness": self.faithfulness.to_json(),
             "warnings": list(self.prediction.warnings),
         }
+
+    def summary(self) -> str:
+        """A line: the figure, what it explains, and whether to believe it."""
+        names = {"energy_inside": "inside the lesion", "deletion": "deletion", "insertion": "insertion"}
+        numbers = self.faithfulness.to_json()
+        shown = [f"{name} {numbers[key]:.2f}" for key, name in names.items() if numbers[key] is not None]
+        return f"{self.figure}: {self.prediction.label}, heat map for {self.target}" + "".join(f", {s}" for s in shown)
 
 
 @dataclass(frozen=True)
@@ -55,18 +63,21 @@ class Explanations:
 
     done: tuple[Explained, ...]
     failed: tuple[Failed, ...]
+    contact_sheets: tuple[Path, ...]
 
     def to_json(self) -> dict[str, Any]:
         """What `gradcam --json` prints."""
         return {
             "figures": [one.to_json() for one in self.done],
+            "contact_sheets": [str(path) for path in self.contact_sheets],
             "failed": [one.to_json() for one in self.failed],
             "intended_use": RESEARCH_USE,
         }
 
     def summary(self) -> str:
         """A line a figure, and what went wrong."""
-        lines = [f"{one.figure}: {one.prediction.label}, Grad-CAM for {one.target}" for one in self.done]
+        lines = [one.summary() for one in self.done]
+        lines += [f"contact sheet: {path}" for path in self.contact_sheets]
         return "\n".join([*lines, *(f"failed: {one.error}" for one in self.failed), RESEARCH_USE])
 
 
@@ -78,8 +89,9 @@ def explain_paths(
     target: str = PREDICTED,
     method: str = "gradcam",
     figure_format: str = "png",
+    colour_map: str = COLOUR_MAP,
 ) -> Explanations:
-    """Draws a figure for each image, into `output/NAME_gradcam.FORMAT`.
+    """Draws a figure for each image, into `output/NAME_gradcam.FORMAT`; of several images contact sheets, too.
 
     Args:
         model: a run folder or a stored model; None for the newest run.
@@ -89,6 +101,7 @@ def explain_paths(
         target: `predicted`, a class, or `lesion`.
         method: key of `explain.methods.METHODS`.
         figure_format: `png`, `svg` or `pdf`.
+        colour_map: one of `report.panels.COLOUR_MAPS`.
 
     Raises:
         UsageError: a path or an option is not as it must be.
@@ -97,6 +110,8 @@ def explain_paths(
         raise UsageError(f"--target is {target}; it must be one of {', '.join(TARGETS)}")
     if figure_format not in FORMATS:
         raise UsageError(f"--format is {figure_format}; it must be one of {', '.join(FORMATS)}")
+    if colour_map not in COLOUR_MAPS:
+        raise UsageError(f"--colour-map is {colour_map}; it must be one of {', '.join(COLOUR_MAPS)}")
     files = image_files(paths)
     if mask is not None and len(files) != 1:
         raise UsageError(f"--mask {mask} belongs to one image, but {len(files)} are given; name one image")
@@ -105,6 +120,15 @@ def explain_paths(
     explainer = Explainer(predictor, target, method)
     explained: list[Explained] = []
     failed: list[Failed] = []
+    page: list[tuple[str, PanelData]] = []
+    sheets: list[Path] = []
+
+    def write_page() -> None:
+        sheets.append(output / f"contact_sheet_{len(sheets) + 1}.png")
+        with replacing(sheets[-1]) as part:
+            draw_contact_sheet(page, part, colour_map)
+        page.clear()
+
     for path in files:
         try:
             image = read_image(path)
@@ -115,49 +139,18 @@ def explain_paths(
         prediction = predictor.predict([image])[0]
         shown = prediction.label if target == PREDICTED else target
         figure = output / f"{names[path]}_gradcam.{figure_format}"
-        data = PanelData(image, prediction, explainer.heat_map(image, prediction), shown, true_mask)
+        heat_map = explainer.heat_map(image, prediction)
+        data = PanelData(image, prediction, heat_map, shown, TITLES[method], true_mask)
         with replacing(figure) as part:
-            draw_panels(data, part)
-        explained.append(Explained(path, figure, prediction, shown))
-    return Explanations(tuple(explained), tuple(failed))
-
-
-class Explainer:
-    """Heat maps of one target, by one method, at each image's own size.
-
-    Grad-CAM of the predicted class comes with each prediction, whatever the format of the model; everything else needs
-    the network itself.
-
-    Args:
-        target: one of `TARGETS`.
-        method: key of `explain.methods.METHODS`.
-
-    Raises:
-        UsageError: there is no such method, or the model is no run and no `.keras` file.
-    """
-
-    def __init__(self, predictor: Predictor, target: str = PREDICTED, method: str = "gradcam") -> None:
-        self._predictor, self._target = predictor, target
-        self._cam: GradCam | None = None
-        if (target, method) != (PREDICTED, "gradcam"):
-            if not isinstance(predictor.engine, KerasEngine):
-                raise UsageError(
-                    f"--target {target} by --method {method} needs the network itself; give a run or a .keras file"
-                )
-            self._cam = GradCam(predictor.engine.network, method)
-
-    def heat_map(self, image: np.ndarray, prediction: Prediction) -> np.ndarray | None:
-        """The heat map of an image, uint8 `(height, width, 3)`: float32 `(height, width)` in [0, 1]; None where flat."""
-        if self._cam is None:
-            return prediction.heat_map
-        box = Letterbox.of(image, self._predictor.card.image_size)
-        pixels = box.apply(image)[None]
-        if self._target == LESION:
-            found = self._cam.of_lesion(pixels)[0]
-        else:
-            name = prediction.label if self._target == PREDICTED else self._target
-            found = self._cam.of_class(pixels, np.array([CLASSES.index(name)]))[0]
-        return None if found.flat else np.clip(box.invert(found.values), 0, 1)
+            draw_panels(data, part, colour_map)
+        faithfulness = explainer.faithfulness(image, prediction, heat_map, true_mask)
+        explained.append(Explained(path, figure, prediction, shown, faithfulness))
+        page.append((names[path], data))
+        if len(page) == SHEET_ROWS:
+            write_page()
+    if page and len(explained) > 1:
+        write_page()
+    return Explanations(tuple(explained), tuple(failed), tuple(sheets))
 
 
 def _true_mask(path: Path, mask: Path | None, image: np.ndarray) -> np.ndarray | None:

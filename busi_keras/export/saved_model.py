@@ -34,7 +34,8 @@ def export_saved_model(model_file: Path, folder: Path) -> Path:
         The version's folder.
 
     Raises:
-        UsageError: TensorFlow is not installed, the file is no network of this project, or the folder cannot be written.
+        UsageError: TensorFlow is not installed, the file is no network of this project, or the folder cannot be
+            written.
     """
     read_card(model_file)
     version = add_numbered_folder(folder, lambda part: _export(model_file, part, folder))

@@ -17,6 +17,14 @@ from busi_keras.export.graph_letterbox import GraphLetterbox
 from busi_keras.export.image_bytes import decode
 from busi_keras.imaging import MASK_THRESHOLD
 
+MAX_BATCH, WAIT_MICROS, BATCHES_AT_ONCE = 16, 2000, 2
+"""`pixels` gathers requests for up to 2 ms into batches of up to 16. It does so in the graph, because the server's own
+batching is on for all signatures of a model or for none, and bytes must not be gathered: one broken image would fail
+the requests of others."""
+
+LARGEST_REQUEST = 1024
+"""Images in a call of `pixels`; more than `MAX_BATCH` are split."""
+
 DECODED_AT_ONCE = 2
 """Images of a batch that are decoded side by side: one of 50 megapixels takes up to 800 MB until it is scaled."""
 
@@ -72,7 +80,20 @@ class ServedNetwork(tf.Module):
         return self._answer(seen, boxes) | {"heatmap_png_bytes": _strings(png, (maps, boxes))}
 
     def _pixels(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._closed_form(image, training=False)
+        names = sorted(self._closed_form.output_names)
+
+        @tf.nondifferentiable_batch_function(
+            num_batch_threads=BATCHES_AT_ONCE,
+            max_batch_size=LARGEST_REQUEST,
+            batch_timeout_micros=WAIT_MICROS,
+            allowed_batch_sizes=list(range(1, MAX_BATCH + 1)),
+            enable_large_batch_splitting=True,
+        )
+        def gathered(images: tf.Tensor) -> list[tf.Tensor]:
+            answer = self._closed_form(images, training=False)
+            return [answer[name] for name in names]
+
+        return dict(zip(names, gathered(image), strict=True))
 
     def _show_card(self, request: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"card": tf.fill(tf.shape(request), self._card)}

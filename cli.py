@@ -186,8 +186,8 @@ def predict(
     server: Annotated[
         str | None,
         typer.Option(
-            help="TF Serving instead of a model here: http://HOST:8501 or grpc://HOST:8500, with /v1/models/NAME behind "
-            "where the model is not called multitask."
+            help="TF Serving instead of a stored model: http://HOST:8501 or grpc://HOST:8500, with /v1/models/NAME "
+            "behind where the model is not called multitask."
         ),
     ] = None,
     output: Annotated[

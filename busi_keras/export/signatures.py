@@ -80,7 +80,7 @@ class ServedNetwork(tf.Module):
         return self._answer(seen, boxes) | {"heatmap_png_bytes": _strings(png, (maps, boxes))}
 
     def _pixels(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        names = sorted(self._closed_form.output_names)
+        names = sorted(self._closed_form.output)
 
         @tf.nondifferentiable_batch_function(
             num_batch_threads=BATCHES_AT_ONCE,

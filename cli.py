@@ -200,6 +200,9 @@ def predict(
     with _messages():
         if server is None:
             _set_backend(backend)
+        elif server.startswith("grpc:"):
+            with contextlib.suppress(ImportError):  # the client says what is missing
+                _import_quietly("tensorflow")
         from busi_keras.workflows.predict import predict_paths
 
         result = predict_paths(model, paths, output, server)

@@ -4,6 +4,7 @@ Exporting needs TensorFlow, whatever backend the network was trained on, so it r
 `python -m busi_keras.export.saved_model MODEL.keras FOLDER NAME`.
 """
 
+import importlib.util
 import logging
 import os
 import subprocess
@@ -38,9 +39,7 @@ def export_saved_model(model_file: Path, folder: Path) -> Path:
             written.
     """
     read_card(model_file)
-    version = add_numbered_folder(folder, lambda part: _export(model_file, part, folder))
-    log.info("%s written", version)
-    return version
+    return add_numbered_folder(folder, lambda part: _export(model_file, part, folder))
 
 
 def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
@@ -69,10 +68,10 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
         served = ServedNetwork(KerasEngine.load(model_file).network, card, labels)
         tf.saved_model.save(served, str(folder), signatures=served.signatures())
     write_text(folder / "assets.extra" / CARD_FILE, card.to_json())
-    try:
+    if importlib.util.find_spec("tensorflow_serving"):
         write_warm_up(folder / "assets.extra" / WARM_UP_FILE, name, card)
-    except ImportError:
-        print("no warm-up requests: TF Serving's messages are missing; pip install -r requirements-serving.txt")
+    else:
+        print("no warm-up requests are exported: tensorflow-serving-api is missing (requirements-serving.txt)")
 
 
 def _export(model_file: Path, part: Path, folder: Path) -> None:

@@ -55,8 +55,6 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
     Raises:
         UsageError: the file is no network of this project.
     """
-    import tensorflow as tf
-
     from busi_keras.export.signatures import ServedNetwork
     from busi_keras.export.warm_up import WARM_UP_FILE, write_warm_up
     from busi_keras.inference.engines.keras import KerasEngine
@@ -64,9 +62,8 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
     card = read_card(model_file)
     with tempfile.TemporaryDirectory() as temporary:
         labels = Path(temporary) / LABELS_FILE
-        labels.write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8")
-        served = ServedNetwork(KerasEngine.load(model_file).network, card, labels)
-        tf.saved_model.save(served, str(folder), signatures=served.signatures())
+        labels.write_text("".join(f"{label}\n" for label in CLASSES), encoding="utf-8")
+        ServedNetwork(KerasEngine.load(model_file).network, card).save(folder, labels)
     write_text(folder / "assets.extra" / CARD_FILE, card.to_json())
     if importlib.util.find_spec("tensorflow_serving"):
         write_warm_up(folder / "assets.extra" / WARM_UP_FILE, name, card)

@@ -17,38 +17,40 @@ from busi_keras.export.graph_letterbox import GraphLetterbox
 from busi_keras.export.image_bytes import decode
 from busi_keras.imaging import MASK_THRESHOLD
 
-MAX_BATCH, WAIT_MICROS, BATCHES_AT_ONCE = 16, 2000, 2
-"""`pixels` gathers requests for up to 2 ms into batches of up to 16. It does so in the graph, because the server's own
-batching is on for all signatures of a model or for none, and bytes must not be gathered: one broken image would fail
-the requests of others."""
-
-LARGEST_REQUEST = 1024
-"""Images in a call of `pixels`; more than `MAX_BATCH` are split."""
-
 DECODED_AT_ONCE = 2
 """Images of a batch that are decoded side by side: one of 50 megapixels takes up to 800 MB until it is scaled."""
 
 
-class ServedNetwork(tf.Module):
-    """A network with its signatures, ready for `tf.saved_model.save`.
-
-    `saved_models/README.md` describes the signatures; they are called with one string or float32 tensor each.
+class ServedNetwork:
+    """A network with its signatures; `saved_models/README.md` describes them.
 
     Args:
         network: as `models.build` makes it, with both heads.
         card: what is known of it.
-        labels: a text file, one class a line; it becomes an asset.
     """
 
-    def __init__(self, network: keras.Model, card: Card, labels: Path) -> None:
-        super().__init__()
+    def __init__(self, network: keras.Model, card: Card) -> None:
         self._size, self._card = card.image_size, card.to_json()
-        self.tracked_variables = list(network.variables)
-        self.labels = tf.saved_model.Asset(str(labels))
+        self._variables = network.variables
         self._flow = flow = trace(network)
         seen = {"features": flow.features, "mask": flow.mask, "label": flow.label}
         self._network = keras.Model(flow.image, seen | ({} if flow.squares is None else {"squares": flow.squares}))
         self._closed_form = with_heat_map(network)
+
+    def save(self, folder: Path, labels: Path) -> None:
+        """Writes the SavedModel.
+
+        TensorFlow's own variables are saved, not Keras' that wrap them, nor Keras' models: for a wrapper a second
+        variable is exported, and it is that one which a session, and so TF Serving, would restore.
+
+        Args:
+            folder: where to.
+            labels: a text file, one class a line; it becomes an asset.
+        """
+        module = tf.Module()
+        module.weights = [variable.value for variable in self._variables]
+        module.labels = tf.saved_model.Asset(str(labels))
+        tf.saved_model.save(module, str(folder), signatures=self.signatures())
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """The functions by the names they are served under."""
@@ -80,20 +82,7 @@ class ServedNetwork(tf.Module):
         return self._answer(seen, boxes) | {"heatmap_png_bytes": _strings(png, (maps, boxes))}
 
     def _pixels(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        names = sorted(self._closed_form.output)
-
-        @tf.nondifferentiable_batch_function(
-            num_batch_threads=BATCHES_AT_ONCE,
-            max_batch_size=LARGEST_REQUEST,
-            batch_timeout_micros=WAIT_MICROS,
-            allowed_batch_sizes=list(range(1, MAX_BATCH + 1)),
-            enable_large_batch_splitting=True,
-        )
-        def gathered(images: tf.Tensor) -> list[tf.Tensor]:
-            answer = self._closed_form(images, training=False)
-            return [answer[name] for name in names]
-
-        return dict(zip(names, gathered(image), strict=True))
+        return self._closed_form(image, training=False)
 
     def _show_card(self, request: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"card": tf.fill(tf.shape(request), self._card)}

@@ -28,8 +28,8 @@ def functions(libraries: Path) -> tuple[ctypes.CDLL, ctypes.CDLL]:
         (framework, "TF_AllocateTensor", c_void_p),
         (framework, "TF_TensorData", c_void_p),
         (framework, "TF_Dim", c_int64),
-        (framework, "TF_StringGetDataPointer", c_void_p),
-        (framework, "TF_StringGetSize", c_size_t),
+        (runtime, "TF_StringGetDataPointer", c_void_p),
+        (runtime, "TF_StringGetSize", c_size_t),
         (framework, "TF_NewStatus", c_void_p),
         (framework, "TF_Message", c_char_p),
         (runtime, "TF_NewGraph", c_void_p),
@@ -76,15 +76,15 @@ class CClient:
             return tensor
         content = path.read_bytes()
         tensor, data = self.tensor(STRING, (1,), STRING_SIZE)
-        self.framework.TF_StringInit(data)
-        self.framework.TF_StringCopy(data, content, c_size_t(len(content)))
+        self.runtime.TF_StringInit(data)
+        self.runtime.TF_StringCopy(data, content, c_size_t(len(content)))
         return tensor
 
     def decode(self, tensor: c_void_p, path: Path) -> None:
         data = c_void_p(self.framework.TF_TensorData(tensor))
         if self.framework.TF_TensorType(tensor) == STRING:
-            size = self.framework.TF_StringGetSize(data)
-            path.write_bytes(ctypes.string_at(self.framework.TF_StringGetDataPointer(data), size))
+            size = self.runtime.TF_StringGetSize(data)
+            path.write_bytes(ctypes.string_at(self.runtime.TF_StringGetDataPointer(data), size))
             return
         shape = [self.framework.TF_Dim(tensor, axis) for axis in range(self.framework.TF_NumDims(tensor))]
         values = np.empty(shape, np.float32)

@@ -118,15 +118,6 @@ def test_pixels_give_what_the_keras_file_gives(answers: Path, stored_network: Pa
         np.testing.assert_allclose(served[name], values, atol=1e-4)
 
 
-def test_more_images_than_a_batch_are_split_and_come_back_in_their_order(
-    served: Mapping[str, Callable], pixels: np.ndarray
-) -> None:
-    many = np.concatenate([pixels] * 4)
-    answer = served["pixels"](image=tf.constant(many))
-    alone = [served["pixels"](image=tf.constant(image[None]))["probabilities"][0] for image in pixels]
-    np.testing.assert_allclose(answer["probabilities"], np.tile(alone, (4, 1)), atol=1e-5)
-
-
 def test_saved_model_cli_runs_pixels(saved_model: Path, answers: Path, tmp_path: Path) -> None:
     command = [
         Path(sys.executable).parent / "saved_model_cli", "run", "--dir", saved_model, "--tag_set", "serve",

@@ -16,7 +16,8 @@ def test_the_server_is_given_the_models_and_their_configuration() -> None:
     assert (SERVING / mounted[flags["model_config_file"]]).resolve() == SERVING / "models.config"
     assert {"127.0.0.1:8500:8500", "127.0.0.1:8501:8501"} == set(service["ports"])
     assert (flags["port"], flags["rest_api_port"]) == ("8500", "8501")
-    assert "enable_batching" not in flags  # one broken image would fail the requests of others
+    assert flags["enable_per_model_batching_parameters"] == "true"  # else bytes would be gathered, broken ones too
+    assert (SERVING / mounted[flags["batching_parameters_file"]]).resolve() == SERVING / "batching.config"
 
 
 def test_the_models_are_what_tf_serving_reads() -> None:

@@ -2,7 +2,7 @@
 
 The client sends letterboxed `pixels`, as every engine gets them, and not the image's bytes: so reading, letterboxing
 and what becomes of masks and heat maps is the code that all predictions go through, whatever the format (TIFF too),
-the mask's probabilities are kept, and the server may run the images of several clients at once. The price is size:
+the mask's probabilities are kept, and a server may gather the images of several clients. The price is size:
 over REST an image of 224 px is 1 to 2 MB each way, numbers in JSON, and costs the client a quarter of a second; over
 gRPC it is 0.6 MB, with nothing to parse.
 """

@@ -30,6 +30,9 @@ class Card:
         scores: as `evaluate` reports them.
         versions: of Python and the libraries.
         date: when it was trained, ISO 8601.
+        temperature: what the network divides its logits by, fitted on validation.
+        thresholds: from which probability of malignant on an image counts as suspicious, by name; chosen on
+            validation; empty where that had no malignant image, or nothing else.
         classes: the order of the probabilities.
         intended_use: for the reader.
     """
@@ -46,6 +49,8 @@ class Card:
     scores: dict[str, Any]
     versions: dict[str, str]
     date: str
+    temperature: float = 1.0
+    thresholds: dict[str, float] = field(default_factory=dict)
     classes: tuple[str, ...] = CLASSES
     intended_use: str = field(default=RESEARCH_USE)
 

@@ -9,6 +9,7 @@ from typing import Any
 from busi_keras.errors import UsageError
 
 CLASSES = ("benign", "malignant", "normal")
+MALIGNANT = CLASSES.index("malignant")
 NORMAL = CLASSES.index("normal")
 
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")
@@ -20,6 +21,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
 
 COARSEST_STRIDE = 32
+PRETRAINED_LEARNING_RATE = 3e-4
 
 
 @dataclass(frozen=True)

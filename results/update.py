@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from busi_keras.card import read_card  # noqa: E402
-from busi_keras.config import Experiment  # noqa: E402
+from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, Experiment  # noqa: E402
 from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
 
@@ -59,7 +59,10 @@ def take(run: Run) -> Path:
 def command(experiment: Experiment) -> str:
     """The command that repeats an experiment."""
     defaults = Experiment(experiment.approach, experiment.data)
-    follows = {"approach", "data", "fingerprint", "frozen_epochs", "mask_loss", "augment", "learning_rate"}
+    defaults = replace(defaults, **PRESETS[experiment.approach])
+    if experiment.pretrained:
+        defaults = replace(defaults, learning_rate=PRETRAINED_LEARNING_RATE)
+    follows = {"approach", "data", "fingerprint", "frozen_epochs", "augment"}
     always = {"backbone", "weights", "epochs"}
     given = [
         f"--{field.name.replace('_', '-')} {getattr(experiment, field.name)}"
@@ -96,9 +99,29 @@ def speed_table() -> str:
     return "\n".join(["| network | images a second | ratio | machine was quiet |\n|---|---|---|---|", *lines])
 
 
+def feeding_and_memory() -> str:
+    """What feeding delivers against what training takes, and whether memory grows."""
+    lines = []
+    if (file := RESULTS / "feeding_speed.json").exists():
+        feeding = json.loads(file.read_text())
+        lines.append(
+            f"- Feeding alone delivers {feeding['ratio']:.0f} times the images that a training step takes "
+            f"({feeding['what']}): the images are in memory, augmentation is part of the compiled step."
+        )
+    if (file := RESULTS / "memory_growth.json").exists():
+        memory = json.loads(file.read_text())
+        growth = next(value for name, value in memory.items() if name.startswith("growth"))
+        lines.append(f"- Resident memory grows by {growth:.2f} MB an epoch ({memory['what']}).")
+    return "\n".join(lines)
+
+
 def readme(text: str) -> str:
     """README with its tables as `results/` has them now."""
-    for name, table in {"results": results_table(), "speed": speed_table()}.items():
+    for name, table in {
+        "results": results_table(),
+        "speed": speed_table(),
+        "feeding": feeding_and_memory(),
+    }.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(end)

@@ -67,6 +67,9 @@ def test_evaluate_prints_the_documented_keys(workplace: Path, phantom_folder: Pa
         "confusion", "n",
     } <= set(metrics)  # fmt: skip
     assert metrics["split"] == "validation"
+    assert set(metrics["heat_maps"]) == {"benign", "malignant", "normal"}
+    assert metrics["heat_maps"]["normal"]["energy_inside"] is None
+    assert 0 <= metrics["heat_maps"]["benign"]["chance"] < 1
 
 
 def test_predict_writes_masks_of_the_images_own_size_and_lists_bad_files(workplace: Path, tmp_path: Path) -> None:
@@ -99,8 +102,35 @@ def test_gradcam_draws_five_panels_beside_a_mask_and_four_without(workplace: Pat
     shutil.copy(image, workplace / "alone.png")
     done = cli("gradcam", image, "alone.png", "--output", "figures", "--target", "malignant", "--json", cwd=workplace)
     assert done.returncode == 0, done.stderr
-    five, four = (read_image(workplace / one["figure"]) for one in json.loads(done.stdout)["figures"])
+    document = json.loads(done.stdout)
+    five, four = (read_image(workplace / one["figure"]) for one in document["figures"])
     assert five.shape[1] > four.shape[1] >= 1500
+    assert document["contact_sheets"] == ["figures/contact_sheet_1.png"]
+    assert read_image(workplace / "figures/contact_sheet_1.png").shape[1] >= 1500
+    with_mask, alone = (one["faithfulness"] for one in document["figures"])
+    assert set(with_mask) == {
+        "energy_inside", "pointing_game", "iou", "chance", "deletion", "insertion", "randomization",
+    }  # fmt: skip
+    assert 0 < with_mask["chance"] < 1
+    assert alone["chance"] is None
+
+
+def test_gradcam_explains_the_lesion_by_another_method_too(workplace: Path, phantom_folder: Path) -> None:
+    options = ["--target", "lesion", "--method", "hirescam", "--format", "svg", "--colour-map", "jet"]
+    done = cli("gradcam", phantom_folder / "benign" / "benign (2).png", *options, "--output", "lesion", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    assert "HiResCAM for lesion" in (workplace / "lesion" / "benign (2)_gradcam.svg").read_text()
+
+
+def test_a_mask_of_another_size_is_a_failure_of_its_image(workplace: Path, phantom_folder: Path) -> None:
+    Image.new("L", (9, 9)).save(workplace / "small.png")
+    image = phantom_folder / "benign" / "benign (1).png"
+    done = cli("gradcam", image, "--mask", "small.png", "--output", "never", "--json", cwd=workplace)
+    assert done.returncode == 2
+    failed = json.loads(done.stdout)["failed"]
+    assert len(failed) == 1
+    assert "9 x 9" in failed[0]["error"]
+    assert not (workplace / "never").exists()
 
 
 def test_without_a_model_the_command_that_trains_one_is_named(tmp_path: Path, phantom_folder: Path) -> None:
@@ -123,6 +153,8 @@ WRONG = {
     "path": (["predict", "nowhere.png"], "nowhere.png does not exist"),
     "count": (["data", "phantom", "--count", "2"], "--count is 2"),
     "groups": (["data", "groups", "nowhere"], "nowhere is no folder"),
+    "target": (["gradcam", "cli.py", "--target", "cyst"], "--target is cyst; it must be one of predicted, benign"),
+    "colours": (["gradcam", "cli.py", "--colour-map", "hot"], "--colour-map is hot; it must be one of viridis"),
     "format": (["export", "runs/first", "--format", "tarball"], "--format is tarball"),
 }
 

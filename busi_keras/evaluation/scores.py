@@ -2,11 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
-from busi_keras.config import CLASSES, NORMAL
+from busi_keras.config import CLASSES, MALIGNANT, NORMAL
+from busi_keras.evaluation.calibration import (
+    brier_score,
+    expected_calibration_error,
+    sensitivity_at_specificity,
+    specificity_at_sensitivity,
+)
+from busi_keras.evaluation.detection import Detection
+from busi_keras.evaluation.surface import SurfaceDistance
+
+PROBABILITY_SCORES = (
+    "brier",
+    "calibration_error",
+    "malignant_average_precision",
+    "malignant_sensitivity_at_90_specificity",
+    "malignant_specificity_at_90_sensitivity",
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,10 @@ class ImageScore:
         probabilities: `(3,)` in [0, 1], sum 1; empty without a label head.
         overlap: None where the network has no mask head.
         true_area, predicted_area: of the masks, as shares of the image.
+        surface: None where one of the masks is empty, or there is no mask head.
+        detection: None where there is no mask head.
+        pixel_sensitivity, pixel_precision: shares of the lesion's pixels that are found, and of found pixels that are
+            the lesion's; None where there are no such pixels.
     """
 
     name: str
@@ -36,6 +57,10 @@ class ImageScore:
     overlap: Overlap | None
     true_area: float
     predicted_area: float
+    surface: SurfaceDistance | None = None
+    detection: Detection | None = None
+    pixel_sensitivity: float | None = None
+    pixel_precision: float | None = None
 
 
 def overlap(true: np.ndarray, predicted: np.ndarray) -> Overlap:
@@ -71,6 +96,15 @@ class Metrics:
         accuracy: share of images with the right class.
         macro_f1, weighted_f1: over the classes that have images.
         auc: one class against the rest.
+        brier: mean squared distance of probabilities and truth, in [0, 2].
+        calibration_error: distance of confidence and accuracy over 15 bins of equal mass, in [0, 1].
+        malignant_average_precision, malignant_sensitivity_at_90_specificity, malignant_specificity_at_90_sensitivity:
+            of the probability of malignant, against the rest.
+        hd95_px, surface_distance_px: means over the `n_surface` images where both masks have a lesion, in pixels.
+        hd95_percent, surface_distance_percent: the same in percent of each image's diagonal.
+        pixel_sensitivity, pixel_precision: means over the images where they are defined.
+        lesions_found: share of all lesions, matched one to one at IoU > 0.3.
+        false_finds: predicted components without a lesion, mean over images.
         classes: by name, the scores of each class.
         confusion: rows are true classes, columns predicted ones, in the order of `CLASSES`.
         n: images of each class.
@@ -85,6 +119,20 @@ class Metrics:
     macro_f1: float | None
     weighted_f1: float | None
     auc: dict[str, float | None]
+    brier: float | None
+    calibration_error: float | None
+    malignant_average_precision: float | None
+    malignant_sensitivity_at_90_specificity: float | None
+    malignant_specificity_at_90_sensitivity: float | None
+    hd95_px: float | None
+    hd95_percent: float | None
+    surface_distance_px: float | None
+    surface_distance_percent: float | None
+    n_surface: int
+    pixel_sensitivity: float | None
+    pixel_precision: float | None
+    lesions_found: float | None
+    false_finds: float | None
     classes: dict[str, ClassScore]
     confusion: list[list[int]] | None
     n: dict[str, int]
@@ -116,12 +164,46 @@ def summarize(scores: Sequence[ImageScore]) -> Metrics:
         macro_f1=_mean(np.array([score.f1 for score in present], float)),
         weighted_f1=_mean(np.repeat([score.f1 for score in present], [score.support for score in present])),
         auc={name: score.auc for name, score in classes.items()},
+        **_probability_scores(scores, labels),
+        **_outline_scores(scores),
         classes=classes,
         confusion=None
         if predicted is None
         else confusion_matrix(labels, predicted, labels=range(len(CLASSES))).tolist(),
         n={name: int(np.sum(labels == index)) for index, name in enumerate(CLASSES)},
     )
+
+
+def _probability_scores(scores: Sequence[ImageScore], labels: np.ndarray) -> dict[str, Any]:
+    if scores[0].predicted is None:
+        return dict.fromkeys(PROBABILITY_SCORES)
+    probabilities = np.array([score.probabilities for score in scores])
+    suspicion, malignant = probabilities[:, MALIGNANT], labels == MALIGNANT
+    values = (
+        brier_score(probabilities, labels),
+        expected_calibration_error(probabilities, labels),
+        float(average_precision_score(malignant, suspicion)) if malignant.any() else None,
+        sensitivity_at_specificity(suspicion, malignant, 0.9),
+        specificity_at_sensitivity(suspicion, malignant, 0.9),
+    )
+    return dict(zip(PROBABILITY_SCORES, values, strict=True))
+
+
+def _outline_scores(scores: Sequence[ImageScore]) -> dict[str, Any]:
+    surfaces = [score.surface for score in scores if score.surface]
+    detections = [score.detection for score in scores if score.detection]
+    lesions = sum(one.lesions for one in detections)
+    return {
+        "hd95_px": _mean(np.array([one.hd95_px for one in surfaces])),
+        "hd95_percent": _mean(np.array([100 * one.hd95_px / one.diagonal_px for one in surfaces])),
+        "surface_distance_px": _mean(np.array([one.average_px for one in surfaces])),
+        "surface_distance_percent": _mean(np.array([100 * one.average_px / one.diagonal_px for one in surfaces])),
+        "n_surface": len(surfaces),
+        "pixel_sensitivity": _mean(np.array([v for s in scores if (v := s.pixel_sensitivity) is not None])),
+        "pixel_precision": _mean(np.array([v for s in scores if (v := s.pixel_precision) is not None])),
+        "lesions_found": sum(one.found for one in detections) / lesions if lesions else None,
+        "false_finds": _mean(np.array([one.false_finds for one in detections], float)),
+    }
 
 
 def _class_scores(scores: Sequence[ImageScore], labels: np.ndarray) -> dict[str, ClassScore]:

@@ -19,6 +19,9 @@ from busi_keras.explain.heat_map import heat_maps
 from busi_keras.explain.methods import METHODS, Method
 from busi_keras.models.sampling import Tensor
 
+Features = dict[str, np.ndarray]
+"""The last map, and in a two-stage network the squares that it shows."""
+
 
 @dataclass(frozen=True)
 class HeatMap:
@@ -67,9 +70,16 @@ class GradCam:
             images: float32 `(batch, S, S, 3)`, letterboxed, 0-255.
             classes: int `(batch,)`, indices into `CLASSES`: which logit to explain.
         """
+        return self.of_features(self.features(images), classes)
+
+    def features(self, images: np.ndarray) -> Features:
+        """What `of_features` explains: the part of the network before the label head, run on images."""
         if self._features is None:
             raise UsageError("this network has no label head; give one that classifies, or explain its lesion")
-        seen = self._features.predict_on_batch(images)
+        return self._features.predict_on_batch(images)
+
+    def of_features(self, seen: Features, classes: np.ndarray) -> list[HeatMap]:
+        """As `of_class`, for images whose features are known."""
         activations = ops.convert_to_tensor(seen["features"], "float32")
         score = class_score(self._flow.label_head, ops.convert_to_tensor(classes, "int32"))
         coarse = coarse_maps(score, activations, self._method)

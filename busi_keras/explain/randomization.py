@@ -12,30 +12,43 @@ from busi_keras.explain.gradcam import GradCam
 HEADS = 5
 
 
-def randomization(cam: GradCam, images: np.ndarray, classes: np.ndarray) -> list[float]:
-    """How alike the maps of the trained head and of random heads are: near 0 is right, 1 means the head is ignored.
+class Randomization:
+    """The check for one network: its maps against those of `HEADS` random label heads.
 
     Args:
-        images: float32 `(batch, S, S, 3)`, letterboxed, 0-255.
-        classes: int `(batch,)`, indices into `CLASSES`.
-
-    Returns:
-        For each image Spearman's correlation in [-1, 1], the mean over `HEADS` random heads.
+        cam: of the network.
     """
-    maps = cam.of_class(images, classes)
-    correlations = [
-        [
-            rank_correlation(one.values, other.values)
-            for one, other in zip(maps, cam.with_label_head(head).of_class(images, classes), strict=True)
+
+    def __init__(self, cam: GradCam) -> None:
+        self._cam = cam
+        self._others = [cam.with_label_head(random_head(cam.label_head, seed)) for seed in range(HEADS)]
+
+    def correlations(self, images: np.ndarray, classes: np.ndarray) -> list[float]:
+        """How alike the maps are: near 0 is right, 1 means that the head is ignored.
+
+        Args:
+            images: float32 `(batch, S, S, 3)`, letterboxed, 0-255.
+            classes: int `(batch,)`, indices into `CLASSES`.
+
+        Returns:
+            For each image Spearman's correlation in [-1, 1], the mean over the random heads.
+        """
+        seen = self._cam.features(images)
+        maps = self._cam.of_features(seen, classes)
+        found = [
+            [
+                rank_correlation(one.values, other.values)
+                for one, other in zip(maps, cam.of_features(seen, classes), strict=True)
+            ]
+            for cam in self._others
         ]
-        for head in (random_head(cam.label_head, seed) for seed in range(HEADS))
-    ]
-    return np.mean(correlations, axis=0).tolist()
+        return np.mean(found, axis=0).tolist()
 
 
 def random_head(label_head: keras.Model, seed: int) -> keras.Model:
-    """A copy of a label head, its weights drawn from a normal distribution as wide as they are spread."""
-    rng = np.random.default_rng(seed)
+    """A copy of a label head, its kernel drawn from a normal distribution as wide as it is spread."""
+    kernel, bias = label_head.get_layer("logits").get_weights()
     head = keras.models.clone_model(label_head)
-    head.set_weights([rng.normal(0, values.std() or 1, values.shape) for values in label_head.get_weights()])
+    drawn = np.random.default_rng(seed).normal(0, kernel.std(), kernel.shape)
+    head.get_layer("logits").set_weights([drawn, np.zeros_like(bias)])
     return head

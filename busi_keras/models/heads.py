@@ -7,17 +7,18 @@ from keras import layers
 
 from busi_keras.config import CLASSES
 from busi_keras.models.sampling import Tensor
+from busi_keras.models.temperature import Temperature
 
 DROPOUT = 0.2
 
 
 def build_label_head(encoder: keras.Model) -> keras.Model:
-    """Pooling, dropout and one dense layer on the encoder's last map: -> float32 logits `(batch, 3)`."""
+    """Pooling, dropout, one dense layer, the temperature, on the last map: -> float32 logits `(batch, 3)`."""
     features = _inputs(encoder.outputs[-1:])[0]
     x = layers.GlobalAveragePooling2D()(features)
     x = layers.Dropout(DROPOUT)(x)
     logits = layers.Dense(len(CLASSES), dtype="float32", name="logits")(x)
-    return keras.Model(features, logits, name="label_head")
+    return keras.Model(features, Temperature(dtype="float32", name="calibrated")(logits), name="label_head")
 
 
 def build_mask_head(encoder: keras.Model, decode: Callable[[Sequence[Tensor]], Tensor]) -> keras.Model:

@@ -99,6 +99,19 @@ def _headline(experiment: Experiment, metrics: Metrics) -> str:
         ("accuracy", metrics.accuracy),
         ("macro F1", metrics.macro_f1),
         ("weighted F1", metrics.weighted_f1),
+        ("Brier score", metrics.brier),
+        ("expected calibration error, 15 bins of equal mass", metrics.calibration_error),
+        ("average precision of malignant", metrics.malignant_average_precision),
+        ("sensitivity for malignant at 90 % specificity", metrics.malignant_sensitivity_at_90_specificity),
+        ("specificity for malignant at 90 % sensitivity", metrics.malignant_specificity_at_90_sensitivity),
+        (f"HD95 in px, {metrics.n_surface} images where both masks have a lesion", metrics.hd95_px),
+        ("HD95 in % of the image's diagonal", metrics.hd95_percent),
+        ("average surface distance in px", metrics.surface_distance_px),
+        ("average surface distance in % of the diagonal", metrics.surface_distance_percent),
+        ("pixel sensitivity", metrics.pixel_sensitivity),
+        ("pixel precision", metrics.pixel_precision),
+        ("lesions found, at IoU > 0.3", metrics.lesions_found),
+        ("false finds an image", metrics.false_finds),
     ]
     return "| score | value |\n|---|---|\n" + "\n".join(f"| {name} | {_number(value)} |" for name, value in lines)
 

@@ -118,6 +118,11 @@ COLUMNS = (
     "iou",
     "true_area",
     "predicted_area",
+    "hd95_px",
+    "surface_distance_px",
+    "lesions",
+    "lesions_found",
+    "false_finds",
 )
 
 
@@ -140,5 +145,7 @@ def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
                     ),
                     f"{score.true_area:.6f}",
                     f"{score.predicted_area:.6f}",
+                    *((f"{s.hd95_px:.2f}", f"{s.average_px:.2f}") if (s := score.surface) else ("", "")),
+                    *((d.lesions, d.found, d.false_finds) if (d := score.detection) else ("", "", "")),
                 )
             )

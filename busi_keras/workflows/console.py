@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def stderr_console() -> Console:
-    """Where notices and progress go."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    """Where notices and progress go; plain lines in a notebook, where a bar would need widgets."""
+    return Console(stderr=True, soft_wrap=True, highlight=False, force_jupyter=False)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from busi_keras.config import CLASSES, Experiment
 from busi_keras.data.busi import Record, fingerprint, read_sample
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.detection import detect
 from busi_keras.evaluation.faithfulness import Faithfulness, summarize_faithfulness
 from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
+from busi_keras.evaluation.surface import surface_distance
 from busi_keras.imaging import MASK_THRESHOLD, resize
 from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.report.mask_grid import Example, draw_mask_grid
@@ -72,6 +74,7 @@ def metrics_summary(metrics: Mapping[str, Any]) -> str:
         "accuracy": metrics["accuracy"],
         "macro F1": metrics["macro_f1"],
         "AUC malignant against the rest": metrics["auc"]["malignant"],
+        "calibration error": metrics["calibration_error"],
     }
     lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
     lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
@@ -200,6 +203,7 @@ def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: 
     if stretched:
         true = resize(true, ORIGINAL_SIZE, ORIGINAL_SIZE) >= MASK_THRESHOLD
         predicted = resize(prediction.mask_probability, ORIGINAL_SIZE, ORIGINAL_SIZE) >= MASK_THRESHOLD
+    common = np.count_nonzero(true & predicted)
     return ImageScore(
         name=record.name,
         label=record.label,
@@ -208,6 +212,10 @@ def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: 
         overlap=overlap(true, predicted),
         true_area=float(np.mean(true)),
         predicted_area=float(np.mean(predicted)),
+        surface=surface_distance(true, predicted),
+        detection=detect(true, predicted),
+        pixel_sensitivity=float(common / np.count_nonzero(true)) if true.any() else None,
+        pixel_precision=float(common / np.count_nonzero(predicted)) if predicted.any() else None,
     )
 
 

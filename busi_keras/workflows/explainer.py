@@ -1,6 +1,6 @@
 """Heat maps of one target by one method, and what is measured of them, for `gradcam` and `evaluate`."""
 
-from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.faithfulness import Faithfulness, Localization, Perturbation, localization, perturbation
 from busi_keras.explain.gradcam import GradCam
-from busi_keras.explain.randomization import randomization
+from busi_keras.explain.randomization import Randomization
 from busi_keras.imaging import Letterbox
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Prediction, Predictor
@@ -48,13 +48,11 @@ class Explainer:
         """
         if self._cam is None or self._comes_with_predictions:
             return prediction.heat_map
-        box = Letterbox.of(image, self._predictor.card.image_size)
-        pixels = box.apply(image)[None]
         if self._target == LESION:
-            found = self._cam.of_lesion(pixels)[0]
+            found = self._cam.of_lesion(self._pixels(image))[0]
         else:
-            found = self._cam.of_class(pixels, np.array([self._label(prediction)]))[0]
-        return None if found.flat else np.clip(box.invert(found.values), 0, 1)
+            found = self._cam.of_class(self._pixels(image), np.array([self._label(prediction)]))[0]
+        return None if found.flat else np.clip(self._box(image).invert(found.values), 0, 1)
 
     def faithfulness(
         self, image: np.ndarray, prediction: Prediction, heat_map: np.ndarray | None, true_mask: np.ndarray | None
@@ -66,8 +64,19 @@ class Explainer:
         return Faithfulness(
             located(heat_map, true_mask),
             perturbed(self._predictor, image, heat_map, label),
-            randomized(self._cam, self._predictor, image, label) if self._cam else None,
+            self._randomization.correlations(self._pixels(image), np.array([label]))[0] if self._cam else None,
         )
+
+    @cached_property
+    def _randomization(self) -> Randomization:
+        assert self._cam
+        return Randomization(self._cam)
+
+    def _box(self, image: np.ndarray) -> Letterbox:
+        return Letterbox.of(image, self._predictor.card.image_size)
+
+    def _pixels(self, image: np.ndarray) -> np.ndarray:
+        return self._box(image).apply(image)[None]
 
     def _label(self, prediction: Prediction) -> int:
         return CLASSES.index(prediction.label if self._target == PREDICTED else self._target)
@@ -89,18 +98,5 @@ def perturbed(predictor: Predictor, image: np.ndarray, heat_map: np.ndarray, lab
         label: index into `CLASSES`.
     """
     box = Letterbox.of(image, predictor.card.image_size)
-    return perturbation(box.apply(image), box.apply(heat_map), _probability(predictor, label))
-
-
-def randomized(cam: GradCam, predictor: Predictor, image: np.ndarray, label: int) -> float:
-    """How much the map of a class stays when the label head is drawn anew; as `explain.randomization`."""
-    pixels = Letterbox.of(image, predictor.card.image_size).apply(image)
-    return randomization(cam, pixels[None], np.array([label]))[0]
-
-
-def _probability(predictor: Predictor, label: int) -> Callable[[np.ndarray], np.ndarray]:
-    def probability(images: np.ndarray) -> np.ndarray:
-        batches = (images[i : i + predictor.batch_size] for i in range(0, len(images), predictor.batch_size))
-        return np.concatenate([predictor.engine.run(batch).probabilities[:, label] for batch in batches])
-
-    return probability
+    probability = lambda images: predictor.engine.run(images).probabilities[:, label]  # noqa: E731
+    return perturbation(box.apply(image), box.apply(heat_map), probability)

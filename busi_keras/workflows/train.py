@@ -12,7 +12,7 @@ import keras
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import PRESETS, Experiment
+from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -23,6 +23,7 @@ from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
 from busi_keras.models.backbone import resolve_weights
 from busi_keras.training.batches import load_arrays
+from busi_keras.training.calibrate import Calibration, calibrate
 from busi_keras.training.checkpoint import Progress
 from busi_keras.training.device import describe, gpu_names, prepare
 from busi_keras.training.display import ConsoleDisplay
@@ -38,7 +39,6 @@ from busi_keras.workflows.models import RUNS
 EPOCHS = {("phantom", "CPU"): 8, ("phantom", "GPU"): 20, ("real", "CPU"): 20, ("real", "GPU"): 60}
 """How long to train by default: phantoms are a demonstration of minutes; BUSI is hours on a CPU."""
 FROZEN_EPOCHS = 2
-PRETRAINED_LEARNING_RATE = 3e-4
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-learn", "scipy")
 
 
@@ -141,7 +141,8 @@ def _train(
         progress = train(model, experiment, run, training, validation, display)
     finally:
         display.stop()
-    card = _card(experiment, parts, progress, split)
+    calibration = calibrate(model, validation, experiment.batch_size)
+    card = _card(experiment, parts, progress, split, calibration)
     predictor = Predictor(KerasEngine(model), card, experiment.batch_size)
     with progress_bar(f"scoring {split.scored} images", len(parts[split.scored]), console) as advance:
         evaluation = evaluate_records(predictor, experiment, split.scored, parts[split.scored], advance)
@@ -203,7 +204,11 @@ def _announce(console: Console, experiment: Experiment, source: Source, run: Run
 
 
 def _card(
-    experiment: Experiment, parts: Mapping[str, list[Record]], progress: Mapping[str, Progress], split: Split
+    experiment: Experiment,
+    parts: Mapping[str, list[Record]],
+    progress: Mapping[str, Progress],
+    split: Split,
+    calibration: Calibration,
 ) -> Card:
     return Card(
         approach=experiment.approach,
@@ -218,6 +223,8 @@ def _card(
         scores={},
         versions=versions(),
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        temperature=calibration.temperature,
+        thresholds=calibration.thresholds,
     )
 
 

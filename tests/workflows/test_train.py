@@ -71,7 +71,8 @@ def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_fol
     }
     assert card.scores["dice"] == metrics["dice"]
 
-    again = evaluate_run(folder)
+    again = evaluate_run(folder, perturb=1)
+    assert set(again.heat_maps) == {"benign", "malignant", "normal"}
     assert again.metrics.dice == pytest.approx(metrics["dice"], abs=1e-4)
     assert again.metrics.accuracy == metrics["accuracy"]
 

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busi_keras.evaluation.intervals import difference_of, interval, mean_of
+
+
+def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
+    values = np.random.default_rng(0).normal(0.7, 0.2, 400)
+    found = interval(mean_of(values.tolist()), range(400))
+    error = 1.96 * values.std() / 20
+    assert found.estimate == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - error, abs=0.004)
+    assert found.high == pytest.approx(values.mean() + error, abs=0.004)
+
+
+def test_copies_of_an_image_do_not_make_a_number_surer() -> None:
+    values = np.random.default_rng(1).normal(0.7, 0.2, 100)
+    copied = np.repeat(values, 9)
+    alone = interval(mean_of(values.tolist()), range(100))
+    grouped = interval(mean_of(copied.tolist()), np.repeat(np.arange(100), 9).tolist())
+    pretended = interval(mean_of(copied.tolist()), range(900))
+    assert grouped.high - grouped.low == pytest.approx(alone.high - alone.low, rel=0.05)
+    assert pretended.high - pretended.low < 0.5 * (alone.high - alone.low)
+
+
+def test_a_paired_difference_is_surer_than_two_intervals() -> None:
+    rng = np.random.default_rng(2)
+    one = rng.normal(0.7, 0.2, 300)
+    other = one - rng.normal(0.02, 0.02, 300)
+    found = interval(difference_of(mean_of(one.tolist()), mean_of(other.tolist())), range(300))
+    assert 0.01 < found.low < found.estimate < found.high < 0.03
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 9))
+def test_an_interval_holds_values_that_occur(values: list[float], seed: int) -> None:
+    found = interval(mean_of(values), range(len(values)), resamples=20, seed=seed)
+    assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
+
+
+def test_what_is_not_defined_is_left_out() -> None:
+    assert interval(mean_of([None, 0.5, None, 0.5]), range(4), resamples=200).estimate == 0.5
+    nothing = interval(mean_of([None, None]), range(2), resamples=10)
+    assert (nothing.estimate, nothing.low, nothing.high) == (None, None, None)

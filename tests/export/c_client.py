@@ -1,9 +1,9 @@
 """Runs a SavedModel through TensorFlow's C API alone: no Python of TensorFlow is imported.
 
-    python c_client.py LIBRARIES SAVED_MODEL REQUEST.json FOLDER
+    python c_client.py LIBRARIES SAVED_MODEL REQUEST.json
 
-REQUEST: {"inputs": [[tensor, file], ...], "outputs": [[tensor, file], ...]}. A `.npy` file holds float32; any other is
-one string, the only row of its tensor.
+REQUEST: [{"inputs": [[tensor, file], ...], "outputs": [[tensor, file], ...]}, ...], a document a call. A `.npy` file
+holds float32; any other is one string, the only row of its tensor. The error of a call that fails is printed.
 """
 
 import ctypes
@@ -110,5 +110,8 @@ if __name__ == "__main__":
     client = CClient(libraries, saved_model)
     for call in json.loads(request.read_text()):
         named = {side: {name: Path(file) for name, file in call[side]} for side in ("inputs", "outputs")}
-        client.run(named["inputs"], named["outputs"])
+        try:
+            client.run(named["inputs"], named["outputs"])
+        except RuntimeError as error:
+            print(error)
     assert "tensorflow" not in sys.modules

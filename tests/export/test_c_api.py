@@ -27,11 +27,14 @@ def test_the_c_api_gives_what_the_predictor_gives(
     calls = [
         call(saved_model, "pixels", tmp_path / "image.npy", tmp_path, ".npy"),
         call(saved_model, "serving_default", path, tmp_path, ""),
+        call(saved_model, "explain", Path(__file__), tmp_path, ""),
     ]
     (tmp_path / "request.json").write_text(json.dumps(calls))
     program = [sys.executable, Path(__file__).with_name("c_client.py"), LIBRARIES, saved_model]
     done = subprocess.run([*program, tmp_path / "request.json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("image_bytes[") == 1
+    assert "image_bytes[0] is no PNG, JPEG, BMP or GIF file" in done.stdout
 
     predictor = Predictor.load(stored_network)
     expected = predictor.engine.run(np.load(tmp_path / "image.npy"))

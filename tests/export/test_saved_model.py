@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from busi_keras.card import Card, attach_card, read_card
+from busi_keras.card import Card, read_card
 from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
-from busi_keras.export.saved_model import export_saved_model, write_saved_model
-from busi_keras.imaging import MASK_THRESHOLD, Letterbox, read_image, read_mask
+from busi_keras.export.saved_model import export_saved_model
+from busi_keras.export.signatures import ServedNetwork
+from busi_keras.imaging import MASK_THRESHOLD, Letterbox, encode_png, read_image, read_mask
 from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.models import build_multitask
 
@@ -161,25 +162,23 @@ def test_warm_up_requests_can_be_replayed(saved_model: Path, served: Mapping[str
     assert seen == set(served)
 
 
-def test_a_network_of_mixed_precision_answers_in_float32(tmp_path: Path) -> None:
+def test_a_network_of_mixed_precision_answers_in_float32() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         keras.utils.set_random_seed(6)
         network = build_multitask(32, "resnet50")
     finally:
         keras.config.set_dtype_policy("float32")
-    network.save(tmp_path / "model.keras")
     card = Card("multitask", 32, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
-    attach_card(tmp_path / "model.keras", card)
-    (tmp_path / "1").mkdir()
-    write_saved_model(tmp_path / "model.keras", tmp_path / "1", "mixed")
-    images = np.random.default_rng(3).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
-    loaded = tf.saved_model.load(str(tmp_path / "1"))
-    answer = loaded.signatures["pixels"](image=tf.constant(images))
-    expected = Predictor.load(tmp_path / "model.keras").engine.run(images)
-    for name, tensor in answer.items():
-        assert tensor.dtype == tf.float32
-        np.testing.assert_allclose(tensor, getattr(expected, name), atol=0.02)  # bfloat16 has 8 bits
+    signatures = ServedNetwork(network, card).signatures()
+    image = np.random.default_rng(3).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    closed_form = signatures["pixels"](tf.constant(image[None], tf.float32))
+    assert {tensor.dtype for tensor in closed_form.values()} == {tf.float32}
+    by_gradient = signatures["explain"](tf.constant([encode_png(image)]))
+    assert by_gradient["probabilities"].dtype == tf.float32
+    heat_map = read_image(by_gradient["heatmap_png_bytes"].numpy()[0])[..., 0] / 255
+    assert heat_map.max() > 0.5
+    np.testing.assert_allclose(heat_map, closed_form["heatmap"][0], atol=0.02)  # bfloat16 has 8 bits
 
 
 def test_an_export_to_a_file_is_refused_before_any_work(stored_network: Path, tmp_path: Path) -> None:

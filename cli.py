@@ -183,6 +183,13 @@ def evaluate(
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
     model: Model = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="TF Serving instead of a stored model: http://HOST:8501 or grpc://HOST:8500, with /v1/models/NAME "
+            "behind where the model is not called multitask."
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option(help="Folder for masks, overlays, predictions.csv and predictions.json.")
     ] = Path("predictions"),
@@ -191,10 +198,14 @@ def predict(
 ) -> None:
     """Segment and classify images. Research use, not a diagnosis."""
     with _messages():
-        _set_backend(backend)
+        if server is None:
+            _set_backend(backend)
+        elif server.startswith("grpc:"):
+            with contextlib.suppress(ImportError):  # the client says what is missing
+                _import_quietly("tensorflow")
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output)
+        result = predict_paths(model, paths, output, server)
         if as_json:
             _print_json(result.to_json())
         else:

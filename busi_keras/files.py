@@ -5,8 +5,9 @@ import glob
 import os
 import re
 import shutil
+import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
+        _sweep(part, glob.escape(path.name))
         yield part
         with part.open("rb") as written:
             os.fsync(written.fileno())
@@ -50,7 +51,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
+        _sweep(part, glob.escape(path.name))
         part.mkdir()
         yield part
         part.replace(path)
@@ -58,6 +59,41 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise taken from None
         raise _readable(error, path) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def add_numbered_folder(parent: Path, fill: Callable[[Path], None]) -> Path:
+    """Adds the folder `parent/1`, or the number after the largest there is, which appears at once, when it is filled.
+
+    Processes that add at the same time get different numbers.
+
+    Args:
+        fill: puts something into the empty folder that it is given, hidden beside the others.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        UsageError: the disk is full, or `parent` cannot be written to or is a file.
+    """
+    if parent.exists() and not parent.is_dir():
+        raise UsageError(f"{parent} is a file; name a folder")
+    part = _part(parent / f"new-{uuid.uuid4().hex}")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(part, "new-*")
+        part.mkdir()
+        fill(part)
+        while True:
+            path = parent / str(_next_number(parent))
+            try:
+                return part.replace(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # else another process was faster
+                    raise
+    except OSError as error:
+        raise _readable(error, parent) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -92,12 +128,17 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{os.getpid()}.{path.name}")
 
 
-def _sweep(path: Path) -> None:
-    """Removes what processes that are no more left of `path`."""
-    for left in path.parent.glob(f".*.{glob.escape(path.name)}"):
-        if unfinished(left) and (left == _part(path) or not Path(f"/proc/{left.name.split('.')[1]}").exists()):
+def _sweep(part: Path, pattern: str) -> None:
+    """Removes what lies at `part`, and what processes that are no more left of names that match the pattern."""
+    for left in part.parent.glob(f".*.{pattern}"):
+        if unfinished(left) and (left == part or not Path(f"/proc/{left.name.split('.')[1]}").exists()):
             shutil.rmtree(left, ignore_errors=True)
             left.unlink(missing_ok=True)
+
+
+def _next_number(parent: Path) -> int:
+    numbers = (int(path.name) for path in parent.iterdir() if re.fullmatch(r"\d+", path.name))
+    return 1 + max(numbers, default=0)
 
 
 def _readable(error: OSError, path: Path) -> Exception:

@@ -1,5 +1,7 @@
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from busi_keras.errors import UsageError
-from busi_keras.files import replacing, replacing_folder, write_text
+from busi_keras.files import add_numbered_folder, replacing, replacing_folder, write_text
 
 FULL = b"\0" * 3_000_000
 
@@ -134,3 +136,49 @@ def test_what_a_killed_process_of_the_same_id_left_is_not_kept(tmp_path: Path) -
     with replacing_folder(tmp_path / "net") as part:
         (part / "whole").touch()
     assert names(tmp_path / "net") == ["whole"]
+
+
+ADD = """
+import sys, time
+from pathlib import Path
+from busi_keras.files import add_numbered_folder
+
+def fill(part):
+    (part / "weights").write_text(sys.argv[2])
+    while time.time() < float(sys.argv[3]):
+        pass
+
+print(add_numbered_folder(Path(sys.argv[1]), fill).name)
+"""
+
+
+def test_numbered_folders_of_processes_at_once_all_get_a_number(tmp_path: Path) -> None:
+    (tmp_path / "served" / "7").mkdir(parents=True)
+    together = str(time.time() + 2)
+    commands = [[sys.executable, "-c", ADD, tmp_path / "served", f"writer {n}", together] for n in range(4)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    numbers = [process.communicate()[0].strip() for process in running]
+    assert sorted(numbers) == ["10", "11", "8", "9"]
+    for n, number in enumerate(numbers):
+        assert (tmp_path / "served" / number / "weights").read_text() == f"writer {n}"
+    assert names(tmp_path / "served") == ["10", "11", "7", "8", "9"]
+
+
+def test_a_numbered_folder_that_fails_leaves_nothing_and_takes_no_number(tmp_path: Path) -> None:
+    def fail(part: Path) -> None:
+        (part / "half").touch()
+        raise RuntimeError("half done")
+
+    with pytest.raises(RuntimeError, match="half done"):
+        add_numbered_folder(tmp_path / "served", fail)
+    assert names(tmp_path / "served") == []
+    left = tmp_path / "served" / ".999999999.new-0"  # of a process that was killed
+    left.mkdir()
+    assert add_numbered_folder(tmp_path / "served", lambda part: (part / "whole").touch()).name == "1"
+    assert names(tmp_path / "served") == ["1"]
+
+
+def test_a_numbered_folder_cannot_be_added_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is a file; name a folder"):
+        add_numbered_folder(tmp_path / "file", lambda part: None)

@@ -80,6 +80,20 @@ class Predictor:
 
         return cls(KerasEngine.load(model_file), card)
 
+    @classmethod
+    def connect(cls, url: str) -> "Predictor":
+        """The predictor of a network that TF Serving serves: `http://HOST:8501` or `grpc://HOST:8500`.
+
+        Behind the host may stand `/v1/models/NAME`; else the model is `engines.server.DEFAULT_MODEL`.
+
+        Raises:
+            UsageError: it is no such address, no server answers, or it serves another kind of model.
+        """
+        from busi_keras.inference.engines.server import ServerEngine
+
+        engine = ServerEngine.connect(url)
+        return cls(engine, engine.card())
+
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predictions for images, uint8 `(height, width, 3)`, 0-255, of any sizes, in their order."""
         return [prediction for _, prediction in self.stream((None, image) for image in images)]

@@ -8,12 +8,16 @@ from busi_keras.inference.predictor import Predictor
 RUNS = Path("runs")
 
 
-def load_predictor(model: Path | None) -> Predictor:
-    """The predictor of a run or file; of the newest finished run where none is named.
+def load_predictor(model: Path | None, server: str | None = None) -> Predictor:
+    """The predictor of a run or file, or of a served model; of the newest finished run where none is named.
 
     Raises:
-        UsageError: there is no such model, or none at all.
+        UsageError: there is no such model or server, or none at all, or both are named.
     """
+    if server is not None:
+        if model is not None:
+            raise UsageError(f"--server {server} and --model {model} name two models; leave one out")
+        return Predictor.connect(server)
     return Predictor.load(model if model is not None else newest_run(RUNS))
 
 

@@ -86,19 +86,22 @@ class Predictions:
         return "\n".join([*lines, where, RESEARCH_USE])
 
 
-def predict_paths(model: Path | None, paths: Sequence[Path], output: Path | None) -> Predictions:
-    """Predicts files and folders with a stored model, showing progress.
+def predict_paths(
+    model: Path | None, paths: Sequence[Path], output: Path | None, server: str | None = None
+) -> Predictions:
+    """Predicts files and folders with a stored model, or one that is served, showing progress.
 
     Args:
         model: a run folder or a `.keras` file; None for the newest run.
+        server: as in `Predictor.connect`, instead of a model.
         paths: image files and folders.
         output: as in `predict_files`.
 
     Raises:
-        UsageError: as `predict_files`; also where there is no such model.
+        UsageError: as `predict_files`; also where there is no such model or server.
     """
     files = image_files(paths)
-    predictor = load_predictor(model)
+    predictor = load_predictor(model, server)
     with progress_bar("predicting", len(files)) as advance:
         return predict_files(predictor, files, output, advance)
 

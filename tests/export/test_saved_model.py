@@ -1,111 +1,204 @@
 """The SavedModel as TF Serving sees it: loaded where Keras cannot be imported, compared with the Predictor."""
 
-import io
 import json
-import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
 
-from busi_keras.card import Card, attach_card
+from busi_keras.card import Card, read_card
+from busi_keras.config import CLASSES
+from busi_keras.errors import UsageError
 from busi_keras.export.saved_model import export_saved_model
-from busi_keras.imaging import MASK_THRESHOLD, read_image, read_mask
-from busi_keras.inference.predictor import Predictor
-from busi_keras.models import build_classifier, build_two_stage, build_unet
+from busi_keras.export.signatures import ServedNetwork
+from busi_keras.imaging import MASK_THRESHOLD, Letterbox, encode_png, read_image, read_mask
+from busi_keras.inference.predictor import Prediction, Predictor
+from busi_keras.models import build_multitask
 
+LEVEL = 1 / 255
 SERVE = """
 import sys
+from collections.abc import Callable, Mapping
 sys.modules["keras"] = None
 import json, numpy as np, tensorflow as tf
-served = tf.saved_model.load(sys.argv[1]).signatures
-image_bytes = tf.constant([open(path, "rb").read() for path in sys.argv[3:]])
-answer = served["serving_default"](image_bytes=image_bytes)
-np.savez(sys.argv[2], label=answer["label"].numpy().astype("S"), probabilities=answer["probabilities"])
-for i, png in enumerate(answer["mask_png_bytes"].numpy()):
-    open(f"{sys.argv[2]}.{i}.png", "wb").write(png)
-print(json.dumps({name: sorted(s.structured_outputs) for name, s in served.items()}))
+version, folder, *paths = sys.argv[1:]
+served = tf.saved_model.load(version).signatures
+image_bytes = tf.constant([open(path, "rb").read() for path in paths])
+answers = {name: served[name](image_bytes=image_bytes) for name in ("serving_default", "explain")}
+answers["pixels"] = served["pixels"](image=tf.constant(np.load(folder + "/pixels.npy")))
+for name, answer in answers.items():
+    arrays = {key: value.numpy() for key, value in answer.items() if not key.endswith("_bytes")}
+    arrays = {key: value.astype("S") if value.dtype == object else value for key, value in arrays.items()}
+    np.savez(f"{folder}/{name}.npz", **arrays)
+    for key in set(answer) - set(arrays):
+        for row, png in enumerate(answer[key].numpy()):
+            open(f"{folder}/{name}.{key}.{row}.png", "wb").write(png)
+print(json.dumps({name: sorted(one.structured_outputs) for name, one in served.items()}))
+print(served["card"](request=tf.constant(["", ""]))["card"].numpy()[1].decode().replace("\\n", " "))
 """
 
 
 @pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    keras.utils.set_random_seed(4)
-    unet = build_unet(64, width=4)
-    logits = unet.get_layer("mask_head").get_layer("logits")
-    logits.set_weights([20 * values for values in logits.get_weights()])  # untrained masks hover about the threshold
-    network = build_two_stage(unet, build_classifier(64, "resnet50"))
-    path = tmp_path_factory.mktemp("model") / "model.keras"
-    network.save(path)
-    card = Card("two-stage", 64, "phantom", {}, "grouped", "none", "mobilenet-v2", {}, "test", {}, {}, "2026-11-23")
-    attach_card(path, card)
-    return path
+def predictions(stored_network: Path, image_files: list[Path]) -> list[Prediction]:
+    return Predictor.load(stored_network).predict([read_image(path) for path in image_files])
 
 
 @pytest.fixture(scope="module")
-def version(model_file: Path) -> Path:
-    """The network as the eighth version of a served model."""
-    (model_file.parent / "served" / "7").mkdir(parents=True)
-    return export_saved_model(model_file, model_file.parent / "served")
-
-
-@pytest.fixture(scope="module")
-def image_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Grey, RGB and RGBA, PNG and JPEG and BMP, larger and smaller than the network's input."""
-    folder = tmp_path_factory.mktemp("images")
-    rng = np.random.default_rng(8)
-    coarse = rng.integers(0, 255, (6, 9, 3), dtype=np.uint8)
-
-    def image(mode: str, size: tuple[int, int]) -> Image.Image:
-        return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode)
-
-    image("L", (200, 120)).save(folder / "grey.png")
-    image("RGB", (75, 140)).save(folder / "tall.png")
-    image("RGBA", (64, 64)).save(folder / "alpha.png")
-    image("L", (130, 90)).save(folder / "grey.jpg", quality=95)
-    image("RGB", (31, 20)).save(folder / "small.jpg", quality=95)
-    image("RGB", (301, 199)).save(folder / "odd.bmp")
-    return sorted(folder.iterdir())
-
-
-def test_image_bytes_give_what_the_predictor_gives(
-    model_file: Path, version: Path, image_files: list[Path], tmp_path: Path
-) -> None:
-    command = [sys.executable, "-c", SERVE, version, tmp_path / "answer.npz", *image_files]
-    served = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert json.loads(served.stdout.splitlines()[-1]) == {
-        "serving_default": ["label", "mask_png_bytes", "probabilities"],
-        "pixels": ["mask", "probabilities"],
-    }
-    answer = np.load(tmp_path / "answer.npz")
+def pixels(image_files: list[Path]) -> np.ndarray:
     images = [read_image(path) for path in image_files]
-    for i, prediction in enumerate(Predictor.load(model_file).predict(images)):
-        np.testing.assert_allclose(answer["probabilities"][i], prediction.probabilities, atol=1 / 255)
-        assert answer["label"][i].decode() == prediction.label
-        mask = read_mask(tmp_path / f"answer.npz.{i}.png")
-        assert mask.shape == images[i].shape[:2]
-        decided = np.abs(prediction.mask_probability - MASK_THRESHOLD) > 1 / 255
+    return np.stack([Letterbox.of(image, 64).apply(image) for image in images])
+
+
+@pytest.fixture(scope="module")
+def answers(
+    saved_model: Path, image_files: list[Path], pixels: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with what each signature answers, and `stdout`."""
+    folder = tmp_path_factory.mktemp("answers")
+    np.save(folder / "pixels.npy", pixels)
+    command = [sys.executable, "-c", SERVE, saved_model, folder, *image_files]
+    served = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert served.returncode == 0, served.stderr
+    (folder / "stdout").write_text("\n".join(served.stdout.splitlines()[-2:]))
+    return folder
+
+
+def test_it_has_the_documented_signatures_and_outputs(answers: Path, stored_network: Path) -> None:
+    signatures, card = (answers / "stdout").read_text().splitlines()
+    assert json.loads(signatures) == {
+        "serving_default": ["label", "mask_png_bytes", "probabilities"],
+        "explain": ["heatmap_png_bytes", "label", "mask_png_bytes", "probabilities"],
+        "pixels": ["heatmap", "mask", "probabilities"],
+        "card": ["card"],
+    }
+    assert Card.from_json(card) == read_card(stored_network)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "explain"])
+def test_image_bytes_give_what_the_predictor_gives(
+    signature: str, answers: Path, predictions: list[Prediction]
+) -> None:
+    answer = np.load(answers / f"{signature}.npz")
+    for row, prediction in enumerate(predictions):
+        np.testing.assert_allclose(answer["probabilities"][row], prediction.probabilities, atol=LEVEL)
+        assert answer["label"][row].decode() == prediction.label
+        mask = read_mask(answers / f"{signature}.mask_png_bytes.{row}.png")
+        assert mask.shape == prediction.mask.shape
+        decided = np.abs(prediction.mask_probability - MASK_THRESHOLD) > LEVEL
         assert decided.mean() > 0.5
         np.testing.assert_array_equal(mask[decided], prediction.mask[decided])
 
 
-def test_versions_count_up_and_carry_the_card(version: Path) -> None:
-    assert version.name == "8"
-    card = Card.from_json((version / "assets.extra" / "busi_keras.card.json").read_text())
-    assert card.phantom
-    assert sorted(path.name for path in version.parent.iterdir()) == ["7", "8"]
+def test_explain_gives_the_gradients_heat_map_at_the_images_own_size(
+    answers: Path, predictions: list[Prediction], pixels: np.ndarray
+) -> None:
+    masks = np.load(answers / "pixels.npz")["mask"]
+    settled = [row for row, mask in enumerate(masks) if box(mask > 0.5 - LEVEL) == box(mask > 0.5 + LEVEL)]
+    assert len(settled) >= len(masks) / 2  # elsewhere rounding may crop another part of the image
+    for row in settled:
+        image = read_image(answers / f"explain.heatmap_png_bytes.{row}.png")
+        assert (image == image[..., :1]).all()
+        assert image[..., 0].max() > 0.5 * 255
+        expected = predictions[row].heat_map
+        assert expected is not None
+        np.testing.assert_allclose(image[..., 0] / 255, expected, atol=1.5 * LEVEL)
 
 
-def test_bytes_that_are_no_image_are_an_invalid_argument(version: Path, tmp_path: Path) -> None:
-    good = io.BytesIO()
-    Image.new("L", (40, 30)).save(good, "PNG")
-    for name, content in {"text": b"no image", "truncated": good.getvalue()[:-20]}.items():
-        (tmp_path / name).write_bytes(content)
-        command = [sys.executable, "-c", SERVE, version, tmp_path / "answer.npz", tmp_path / name]
-        served = subprocess.run(command, capture_output=True, text=True, env=os.environ)
-        assert served.returncode == 1
-        assert "InvalidArgumentError" in served.stderr
+def test_pixels_give_what_the_keras_file_gives(answers: Path, stored_network: Path, pixels: np.ndarray) -> None:
+    served = np.load(answers / "pixels.npz")
+    expected = Predictor.load(stored_network).engine.run(pixels)
+    for name in ("probabilities", "mask", "heatmap"):
+        values = getattr(expected, name)
+        assert served[name].dtype == np.float32
+        np.testing.assert_allclose(served[name], values, atol=1e-4)
+
+
+def test_saved_model_cli_runs_pixels(saved_model: Path, answers: Path, tmp_path: Path) -> None:
+    command = [
+        Path(sys.executable).parent / "saved_model_cli", "run", "--dir", saved_model, "--tag_set", "serve",
+        "--signature_def", "pixels", "--inputs", f"image={answers / 'pixels.npy'}", "--outdir", tmp_path,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    served = np.load(answers / "pixels.npz")
+    for name in served:
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), served[name], atol=1e-5)
+
+
+def test_versions_count_up_and_carry_card_and_labels(saved_model: Path) -> None:
+    assert saved_model.name == "8"
+    assert Card.from_json((saved_model / "assets.extra" / "busi_keras.card.json").read_text()).phantom
+    assert (saved_model / "assets" / "labels.txt").read_text().split() == list(CLASSES)
+    graph = tf.compat.v1.saved_model.load
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        assets = graph(session, ["serve"], str(saved_model)).asset_file_def
+    assert [asset.filename for asset in assets] == ["labels.txt"]
+    assert sorted(path.name for path in saved_model.parent.iterdir()) == ["7", "8"]
+
+
+def test_it_is_hardly_larger_than_its_weights(saved_model: Path, stored_network: Path) -> None:
+    size = sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file())
+    weights = (saved_model / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert size <= weights + max(0.1 * weights, 8e6)
+
+
+def test_warm_up_requests_can_be_replayed(saved_model: Path, served: Mapping[str, Callable]) -> None:
+    messages = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    records = tf.data.TFRecordDataset(str(saved_model / "assets.extra" / "tf_serving_warmup_requests"))
+    seen = set()
+    for record in records:
+        request = messages.PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
+        answer = served[request.model_spec.signature_name](**inputs)
+        assert all(len(tensor) == 1 for tensor in answer.values())
+        assert request.model_spec.name == "served"
+        seen.add(request.model_spec.signature_name)
+    assert seen == set(served)
+
+
+def test_a_network_of_mixed_precision_answers_in_float32() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        keras.utils.set_random_seed(6)
+        network = build_multitask(32, "resnet50")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    card = Card("multitask", 32, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
+    signatures = ServedNetwork(network, card).signatures()
+    image = np.random.default_rng(3).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    closed_form = signatures["pixels"](tf.constant(image[None], tf.float32))
+    assert {tensor.dtype for tensor in closed_form.values()} == {tf.float32}
+    by_gradient = signatures["explain"](tf.constant([encode_png(image)]))
+    assert by_gradient["probabilities"].dtype == tf.float32
+    heat_map = read_image(by_gradient["heatmap_png_bytes"].numpy()[0])[..., 0] / 255
+    assert heat_map.max() > 0.5
+    np.testing.assert_allclose(heat_map, closed_form["heatmap"][0], atol=0.02)  # bfloat16 has 8 bits
+
+
+def test_an_export_to_a_file_is_refused_before_any_work(stored_network: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UsageError, match="taken is a file; name a folder"):
+        export_saved_model(stored_network, tmp_path / "taken")
+    with pytest.raises(UsageError, match=r"taken/below cannot be written \(Not a directory\); name another place"):
+        export_saved_model(stored_network, tmp_path / "taken" / "below")
+
+
+def test_a_failed_export_leaves_nothing(stored_network: Path, tmp_path: Path) -> None:
+    shutil.copy(stored_network, tmp_path / "broken.keras")
+    content = bytearray((tmp_path / "broken.keras").read_bytes())
+    content[len(content) // 2] ^= 255
+    (tmp_path / "broken.keras").write_bytes(content)
+    with pytest.raises(UsageError, match=r"could not be exported to .*broken\.keras is damaged|cannot be loaded"):
+        export_saved_model(tmp_path / "broken.keras", tmp_path / "served")
+    assert not list((tmp_path / "served").iterdir())
+
+
+def box(found: np.ndarray) -> list[int]:
+    places = np.argwhere(found)
+    return [*places.min(axis=0), *places.max(axis=0)] if len(places) else []

@@ -39,7 +39,8 @@ def test_each_defect_is_named(folder: Path) -> None:
     mask = np.asarray(Image.open(benign / "benign (3)_mask.png"))
     Image.new("L", mask.shape[::-1]).save(benign / "benign (3)_mask.png")
     (benign / "benign (4).png").write_bytes((benign / "benign (4).png").read_bytes()[:90])
-    Image.new("L", mask.shape[::-1], 255).save(folder / "normal" / "normal (1)_mask.png")
+    normal = folder / "normal" / "normal (1).png"
+    Image.new("L", Image.open(normal).size, 255).save(normal.with_name("normal (1)_mask.png"))
     found = facts(folder)
     for name, problem in {
         "benign/benign (1).png": "has no mask",

@@ -5,8 +5,6 @@ Exporting needs TensorFlow, whatever backend the network was trained on, so it r
 """
 
 import logging
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 from busi_keras.card import CARD_FILE, read_card
 from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
+from busi_keras.export.process import run_under_tensorflow
 from busi_keras.files import add_numbered_folder, write_text
 
 LABELS_FILE = "labels.txt"
@@ -34,7 +33,8 @@ def export_saved_model(model_file: Path, folder: Path) -> Path:
         The version's folder.
 
     Raises:
-        UsageError: TensorFlow is not installed, the file is no network of this project, or the folder cannot be written.
+        UsageError: TensorFlow is not installed, the file is no network of this project, or the folder cannot be
+            written.
     """
     read_card(model_file)
     version = add_numbered_folder(folder, lambda part: _export(model_file, part, folder))
@@ -75,16 +75,8 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
 
 
 def _export(model_file: Path, part: Path, folder: Path) -> None:
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    module = [sys.executable, "-m", "busi_keras.export.saved_model"]
-    command = [*module, str(model_file.resolve()), str(part.resolve()), folder.resolve().name]
-    project = Path(__file__).resolve().parents[2]
-    environment["PYTHONPATH"] = os.pathsep.join([str(project), environment.get("PYTHONPATH", "")])
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UsageError(f"{model_file} could not be exported to {folder}: {reason}")
-    for notice in finished.stdout.splitlines():
+    module = "busi_keras.export.saved_model"
+    for notice in run_under_tensorflow(module, model_file, part, folder.resolve().name):
         log.warning(notice)
 
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,8 +190,8 @@ def random_images(count: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, (count, SIZE, SIZE, 3)).astype(np.float32)
 
 
-def build_models(folder: Path) -> dict[str, Path]:
-    """The network in each format, by engine."""
+def build_models(folder: Path, engines: Sequence[str]) -> dict[str, Path]:
+    """The network in each engine's format."""
     model_file = folder / "model.keras"
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run([sys.executable, "-c", BUILD, str(SIZE), model_file], check=True, env=environment)
@@ -199,8 +199,9 @@ def build_models(folder: Path) -> dict[str, Path]:
     attach_card(model_file, card)
     models = {KERAS: model_file, PEER: model_file, SAVED_MODEL: export_saved_model(model_file, folder / "served")}
     calibration = [image[None] for image in random_images(CALIBRATION_IMAGES)]
-    for name, chosen in ENGINE_FILES.items():
-        models[name] = export_engine_file(model_file, name, folder / f"model{chosen.ending}", calibration)
+    for name in set(engines) & set(ENGINE_FILES):
+        target = folder / f"model{ENGINE_FILES[name].ending}"
+        models[name] = export_engine_file(model_file, name, target, calibration)
     return models
 
 
@@ -209,6 +210,12 @@ def megabytes(model: Path) -> float:
     parts = list(model.rglob("*")) if model.is_dir() else [model]
     parts += [model.with_suffix(".bin")] if model.suffix == ".xml" else []
     return sum(part.stat().st_size for part in parts) / 1e6
+
+
+def size_ratio(models: dict[str, Path]) -> float | None:
+    """Int8's size to float32's, where both were exported."""
+    sizes = [megabytes(models[name]) for name in ("openvino-int8", "openvino") if name in models]
+    return sizes[0] / sizes[1] if len(sizes) == 2 else None
 
 
 def time_predict(model: Path, image: Path, rounds: int) -> float:
@@ -225,7 +232,7 @@ def time_predict(model: Path, image: Path, rounds: int) -> float:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All that goes into the JSON."""
-    models = build_models(folder)
+    models = build_models(folder, options.engines)
     runners = [Runner.start(name, models[name]) for name in options.engines]
     for _ in range(options.rounds):
         for runner in runners:
@@ -249,7 +256,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "processor": processor_name(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "engines": results,
-        "int8_size_ratio": megabytes(models["openvino-int8"]) / megabytes(models["openvino"]),
+        "int8_size_ratio": size_ratio(models),
         "predict_seconds": {name: time_predict(models[name], image, options.predict_rounds) for name in timed},
         "quiet": all(result["quiet"] for result in results.values()),
     }
@@ -271,7 +278,8 @@ def table(results: dict[str, Any]) -> str:
             f" {throughput:9.2f} {one['peak_megabytes']:8.0f} {one['megabytes']:8.1f}"
             + ("" if one["quiet"] else "   never quiet")
         )
-    lines.append(f"int8 is {results['int8_size_ratio']:.2f} of float32's size")
+    if results["int8_size_ratio"]:
+        lines.append(f"int8 is {results['int8_size_ratio']:.2f} of float32's size")
     return "\n".join(lines + [f"predict with {name}: {s:.2f} s" for name, s in results["predict_seconds"].items()])
 
 

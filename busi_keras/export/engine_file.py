@@ -72,24 +72,27 @@ def export_engine_file(model_file: Path, export_format: str, target: Path, image
             f"--format {export_format} needs {' and '.join(missing)}, not installed here; "
             "pip install -r requirements-engines.txt"
         )
+    module = "busi_keras.export.engine_file"
     if not chosen.int8:
-        run_under_tensorflow("busi_keras.export.engine_file", model_file, target, export_format)
+        run_under_tensorflow(module, model_file, target, export_format)
         return target
 
     from busi_keras.export.int8 import quantize
 
     with tempfile.TemporaryDirectory() as temporary:
-        float_model = export_engine_file(model_file, "openvino", Path(temporary) / "float32.xml")
+        float_model = Path(temporary) / "float32.xml"
+        run_under_tensorflow(module, model_file, float_model, export_format)
         quantize(float_model, images, card, target)
     return target
 
 
 def write_engine_file(model_file: Path, target: Path, export_format: str) -> None:
-    """Converts and writes. Runs under the TensorFlow backend."""
+    """Converts to float32 and writes; for int8, what is then quantized. Runs under the TensorFlow backend."""
     from busi_keras.export.graph import served_function
 
-    writer = importlib.import_module(ENGINE_FILES[export_format].writer)
-    writer.write(served_function(model_file), read_card(model_file), target)
+    chosen = ENGINE_FILES[export_format]
+    function = served_function(model_file, fuse=not chosen.int8)  # of what is fused, quantization would see parts
+    importlib.import_module(chosen.writer).write(function, read_card(model_file), target)
 
 
 if __name__ == "__main__":

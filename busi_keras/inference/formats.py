@@ -49,8 +49,7 @@ def open_model(path: Path) -> tuple[Engine, Card]:
     model_file = path / "model.keras" if path.is_dir() else path
     if path.is_dir() and not model_file.exists():
         raise UsageError(
-            f"{path} holds no model.keras and no SavedModel; "
-            "finish its training with --resume, or name another run or model"
+            f"{path} holds no model.keras; finish its training with --resume, or name another run or model"
         )
     card = read_card(model_file)
     from busi_keras.inference.engines.keras import KerasEngine

@@ -5,9 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,18 +14,20 @@ from PIL import Image
 
 from busi_keras.card import Card, attach_card, read_card
 from busi_keras.errors import UsageError
-from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file
+from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file, write_engine_file
 from busi_keras.export.graph import for_inference, served_function
+from busi_keras.export.saved_model import write_saved_model
 from busi_keras.inference.engine import Outputs
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
-from busi_keras.models import build_multitask, build_two_stage, build_unet
-from busi_keras.models.decoder import plain_decoder, unet_decoder
+from busi_keras.models import build_two_stage, build_unet
+from busi_keras.models.decoder import plain_decoder
 from busi_keras.models.heads import build_label_head, build_mask_head
 
 SIZE = 64
 ROOT = Path(__file__).parents[2]
-APPROACHES = ("two-stage", "multitask", "multitask-cnn")
+APPROACHES = ("two-stage", "multitask")
+"""The layers of multitask-cnn are those of these two."""
 FLOAT_FORMATS = ("onnx", "openvino", "litert")
 
 
@@ -39,22 +39,21 @@ def small_network(approach: str) -> keras.Model:
     image = keras.Input((SIZE, SIZE, 3), name="image")
     if approach == "two-stage":
         unet = build_unet(SIZE, width=4, attention=True)
-        sharpen(unet.get_layer("mask_head"))
+        outline(unet, unet.get_layer("mask_head"), share=0.001)
         label = label_head(encoder(image)[-1])
         return build_two_stage(unet, keras.Model(image, {"label": label}, name="classifier"))
-    decoder: Callable[[Any], Any] = lambda pyramid: plain_decoder(pyramid[-1], (16, 8, 8))  # noqa: E731
-    if approach == "multitask-cnn":
-        decoder = lambda pyramid: unet_decoder(pyramid, (16, 8, 8))  # noqa: E731
-    mask_head = build_mask_head(encoder, decoder)
-    sharpen(mask_head)
+    mask_head = build_mask_head(encoder, lambda pyramid: plain_decoder(pyramid[-1], (16, 8, 8)))
     pyramid = encoder(image)
-    return keras.Model(image, {"mask": mask_head(pyramid), "label": label_head(pyramid[-1])}, name="multitask")
+    network = keras.Model(image, {"mask": mask_head(pyramid), "label": label_head(pyramid[-1])}, name="multitask")
+    outline(network, mask_head, share=0.3)
+    return network
 
 
-def sharpen(mask_head: keras.Model) -> None:
-    """Untrained logits hover about the threshold, where rounding decides which box a two-stage network crops."""
-    logits = mask_head.get_layer("logits")
-    logits.set_weights([20 * values for values in logits.get_weights()])
+def outline(network: keras.Model, mask_head: keras.Model, share: float) -> None:
+    """Lets an untrained network outline a share of the pixels, and be sure of most: a crop hangs on a mask's pixels."""
+    found = network.predict_on_batch(smooth_images(3))["mask"]
+    kernel, bias = mask_head.get_layer("logits").get_weights()
+    mask_head.get_layer("logits").set_weights([20 * kernel, 20 * (bias - np.quantile(found, 1 - share))])
 
 
 def card(approach: str) -> Card:
@@ -82,6 +81,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in FLOAT_FORMATS:
             writer = __import__(ENGINE_FILES[name].writer, fromlist=["write"])
             writer.write(function, card(approach), model_file.with_suffix(ENGINE_FILES[name].suffix))
+        write_engine_file(model_file, model_file.with_name("to_quantize.xml"), "openvino-int8")
     return folder
 
 
@@ -96,7 +96,7 @@ def test_every_engine_gives_what_keras_gives(approach: str, export_format: str, 
     predictor = Predictor.load(folder / f"model{ENGINE_FILES[export_format].suffix}")
     assert predictor.card == card(approach)
     expected = outputs(folder / "model.keras", images)
-    assert 0.02 < (expected.mask > 0.5).mean() < 0.98
+    assert 0 < (expected.mask > 0.5).mean() < 0.5
     assert expected.heatmap.max() > 0.5
     for batch in (images, images[:1], images):
         found = predictor.engine.run(batch)
@@ -112,9 +112,9 @@ def test_int8_is_smaller_and_says_almost_the_same(approach: str, exported: Path,
 
     folder, images = exported / approach, smooth_images(24)
     target = tmp_path / "int8.xml"
-    quantize(folder / "model.xml", (image[None] for image in images), card(approach), target)
-    weights = (folder / "model.bin").stat().st_size
-    assert target.with_suffix(".bin").stat().st_size < 0.5 * weights  # a quarter, but for scales and the last layers
+    quantize(folder / "to_quantize.xml", (image[None] for image in images), card(approach), target)
+    weights = (folder / "to_quantize.bin").stat().st_size
+    assert target.with_suffix(".bin").stat().st_size < 0.6 * weights  # of so small a network; of ResNet50 0.25
     predictor = Predictor.load(target)
     assert predictor.card == card(approach)
     fresh = smooth_images(8, seed=6)
@@ -125,12 +125,27 @@ def test_int8_is_smaller_and_says_almost_the_same(approach: str, exported: Path,
         assert np.abs(found.heatmap - expected.heatmap).mean() < 0.05
 
 
+def test_upsampling_and_convolution_in_one_give_what_both_give_to_the_edges() -> None:
+    keras.utils.set_random_seed(7)
+    image = keras.Input((5, 6, 3))
+    doubled = keras.layers.UpSampling2D(2, interpolation="nearest")(image)
+    x = keras.layers.Conv2D(4, 3, padding="same", bias_initializer="random_normal", activation="relu")(doubled)
+    shared = keras.layers.UpSampling2D(2, interpolation="nearest")(x)
+    both = keras.layers.Add()([keras.layers.Conv2D(4, 3, padding="same")(shared), shared])
+    network = keras.Model(image, keras.layers.Conv2D(2, 3, padding="same")(both))
+    images = np.random.default_rng(1).normal(size=(2, 5, 6, 3)).astype(np.float32)
+    fused = for_inference(network)
+    kinds = [type(layer).__name__ for layer in fused.layers]
+    assert kinds.count("UpsampledConvolution") == 1
+    assert kinds.count("ResizingUpSampling") == 1  # two layers take its map
+    np.testing.assert_allclose(fused.predict_on_batch(images), network.predict_on_batch(images), atol=1e-5)
+
+
 def test_a_network_trained_in_bfloat16_is_exported_in_float32() -> None:
-    keras.utils.set_random_seed(3)
-    network = build_multitask(SIZE, "resnet50")
+    network = small_network("multitask")
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        trained = build_multitask(SIZE, "resnet50")
+        trained = small_network("multitask")
     finally:
         keras.config.set_dtype_policy("float32")
     trained.set_weights(network.get_weights())
@@ -255,3 +270,26 @@ def test_a_keras_file_that_carries_code_is_refused(tmp_path: Path) -> None:
     assert read_card(path).approach == "multitask"
     with pytest.raises(UsageError, match=r"model\.keras cannot be loaded \(.*ambda"):
         KerasEngine.load(path)
+
+
+def test_a_saved_model_gives_what_keras_gives_by_its_newest_version(exported: Path, tmp_path: Path) -> None:
+    model_file, images = exported / "two-stage" / "model.keras", smooth_images(3)
+    version = tmp_path / "served" / "9"
+    version.mkdir(parents=True)
+    write_saved_model(model_file, version, "served")
+    (tmp_path / "served" / "8").mkdir()
+    (tmp_path / "served" / "8" / "saved_model.pb").write_bytes(b"an older version")
+    (tmp_path / "served" / "10").mkdir()
+    predictor = Predictor.load(tmp_path / "served")
+    assert predictor.card == card("two-stage")
+    expected = outputs(model_file, images)
+    for found in (predictor.engine.run(images), Predictor.load(version).engine.run(images)):
+        for name in ("probabilities", "mask", "heatmap"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4)
+    (version / "saved_model.pb").write_bytes((version / "saved_model.pb").read_bytes()[:1000])
+    with pytest.raises(UsageError, match="9 is damaged or no saved-model model"):
+        Predictor.load(version)
+    with pytest.raises(UsageError, match="8 carries no card of busi_keras"):
+        Predictor.load(tmp_path / "served" / "8")
+    with pytest.raises(UsageError, match=r"10 holds no model\.keras; finish"):
+        Predictor.load(tmp_path / "served" / "10")

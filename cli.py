@@ -41,7 +41,13 @@ Data = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
-Model = Annotated[Path | None, typer.Option(help="A run folder or a .keras file.", show_default="the newest run")]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        help="A run folder, a .keras file, a SavedModel's folder, or an .onnx, .xml (OpenVINO) or .tflite file.",
+        show_default="the newest run",
+    ),
+]
 
 
 @app.callback()
@@ -198,11 +204,13 @@ def predict(
 ) -> None:
     """Segment and classify images. Research use, not a diagnosis."""
     with _messages():
-        if server is None:
-            _set_backend(backend)
-        elif server.startswith("grpc:"):
+        from busi_keras.inference.formats import is_standalone
+
+        if server is not None and server.startswith("grpc:"):
             with contextlib.suppress(ImportError):  # the client says what is missing
                 _import_quietly("tensorflow")
+        elif server is None and not is_standalone(model):
+            _set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
         result = predict_paths(model, paths, output, server)
@@ -249,22 +257,33 @@ def gradcam(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder or a .keras file.")],
-    export_format: Annotated[str, typer.Option("--format", help="saved-model.")] = "saved-model",
+    export_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="saved-model (for TF Serving), onnx, openvino, openvino-int8 (8-bit integers; needs the run folder: "
+            "its ranges come from training images) or litert.",
+        ),
+    ] = "saved-model",
     output: Annotated[
         Path | None,
-        typer.Option(help="The model's folder; the next version goes below it.", show_default="saved_models/APPROACH"),
+        typer.Option(
+            help="Of a SavedModel the model's folder, the next version goes below it; else the file.",
+            show_default="saved_models/APPROACH, or RUN/model.onnx, .xml, _int8.xml, .tflite",
+        ),
     ] = None,
+    data: Data = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Write a SavedModel for TF Serving, whatever backend the run was trained on."""
+    """Write a model for production, for TF Serving or for an engine, whatever backend the run was trained on."""
     with _messages():
         from busi_keras.workflows.export import export_run
 
-        exported = export_run(run, export_format, output)
+        exported = export_run(run, export_format, output, data)
         if as_json:
             _print_json({"exported": str(exported)})
         else:
-            _print(f"SavedModel written to {exported}")
+            _print(f"{export_format} written to {exported}")
 
 
 @data_app.command("download")

@@ -71,23 +71,46 @@ class Card:
 
 
 def attach_card(model_file: Path, card: Card) -> None:
-    """Adds the card to a `.keras` file, which is a zip archive; Keras passes over it when it loads the model."""
+    """Adds the card to a file as a zip archive's entry.
+
+    A `.keras` file is such an archive, and Keras passes over the card when it loads the model. A `.tflite` file gets
+    the archive appended, which is how its format carries other files.
+    """
     with zipfile.ZipFile(model_file, "a") as archive:
         archive.writestr(CARD_FILE, card.to_json())
 
 
 def read_card(model_file: Path) -> Card:
-    """The card in a `.keras` file.
+    """The card in a `.keras` or `.tflite` file.
 
     Raises:
         UsageError: the file is missing or damaged, or carries no card.
     """
     try:
         with zipfile.ZipFile(model_file) as archive:
-            return Card.from_json(archive.read(CARD_FILE).decode())
+            return parse_card(archive.read(CARD_FILE).decode(), model_file)
     except FileNotFoundError:
         raise UsageError(f"{model_file} does not exist; train a model first: python cli.py train") from None
     except (OSError, zipfile.BadZipFile):
-        raise UsageError(f"{model_file} is damaged or no .keras file; name a model that `train` made") from None
+        raise UsageError(
+            f"{model_file} is damaged or no {model_file.suffix} file of busi_keras; "
+            "name a model that `train` or `export` made"
+        ) from None
+    except (KeyError, ValueError):
+        raise _no_card(model_file) from None
+
+
+def parse_card(text: str, model: Path) -> Card:
+    """The card in the text that was found in a stored model; empty where none was.
+
+    Raises:
+        UsageError: it is no card.
+    """
+    try:
+        return Card.from_json(text)
     except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{model_file} carries no card of busi_keras; name a model that `train` made") from None
+        raise _no_card(model) from None
+
+
+def _no_card(model: Path) -> UsageError:
+    return UsageError(f"{model} carries no card of busi_keras; name a model that `train` or `export` made")

@@ -26,7 +26,8 @@ class PredictedClassEvidence(layers.Layer):
         self.dense = dense
 
     def call(self, features: Tensor, logits: Tensor) -> Tensor:
-        weights = ops.take(ops.transpose(self.dense.kernel), ops.argmax(logits, axis=-1), axis=0)
+        largest = ops.top_k(logits, k=1)[1][:, 0]  # Keras' argmax works on bits, which ONNX and OpenVINO do not know
+        weights = ops.take(ops.transpose(self.dense.kernel), largest, axis=0)
         return ops.relu(ops.sum(features * ops.expand_dims(weights, axis=(1, 2)), axis=-1))
 
     def compute_output_shape(self, features_shape: tuple, logits_shape: tuple) -> tuple:

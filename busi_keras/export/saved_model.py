@@ -6,8 +6,6 @@ Exporting needs TensorFlow, whatever backend the network was trained on, so it r
 
 import importlib.util
 import logging
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 from busi_keras.card import CARD_FILE, read_card
 from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
+from busi_keras.export.process import run_under_tensorflow
 from busi_keras.files import add_numbered_folder, write_text
 
 LABELS_FILE = "labels.txt"
@@ -72,16 +71,8 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
 
 
 def _export(model_file: Path, part: Path, folder: Path) -> None:
-    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    module = [sys.executable, "-m", "busi_keras.export.saved_model"]
-    command = [*module, str(model_file.resolve()), str(part.resolve()), folder.resolve().name]
-    project = Path(__file__).resolve().parents[2]
-    environment["PYTHONPATH"] = os.pathsep.join([str(project), environment.get("PYTHONPATH", "")])
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UsageError(f"{model_file} could not be exported to {folder}: {reason}")
-    for notice in finished.stdout.splitlines():
+    module = "busi_keras.export.saved_model"
+    for notice in run_under_tensorflow(module, model_file, part, folder.resolve().name):
         log.warning(notice)
 
 

@@ -5,6 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
+INPUT = "image"
+OUTPUTS = ("probabilities", "mask", "heatmap")
+"""What input and outputs are called in every stored format."""
+
 
 @dataclass(frozen=True)
 class Outputs:

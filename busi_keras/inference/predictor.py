@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from busi_keras.card import RESEARCH_USE, Card, read_card
+from busi_keras.card import RESEARCH_USE, Card
 from busi_keras.config import CLASSES, NORMAL
-from busi_keras.errors import UsageError
 from busi_keras.evaluation.lesions import Lesion, find_lesions
 from busi_keras.imaging import MASK_THRESHOLD, Letterbox
 from busi_keras.inference.engine import Engine, Outputs
+from busi_keras.inference.formats import open_model
 
 TRAINED_ON_PHANTOMS = "trained on phantoms, synthetic images: this says nothing about a patient"
 LESION_BUT_NORMAL = "mask and class disagree: a lesion is outlined, but the class is normal"
@@ -67,18 +67,12 @@ class Predictor:
 
     @classmethod
     def load(cls, path: Path) -> "Predictor":
-        """The predictor of a run folder or a `.keras` file.
+        """The predictor of a stored network, in any format; `inference.formats.open_model` says which.
 
         Raises:
-            UsageError: there is no such file, no finished run, or no network in it.
+            UsageError: there is no such file, no network in it, or the library that runs it is not installed.
         """
-        model_file = path / "model.keras" if path.is_dir() else path
-        if path.is_dir() and not model_file.exists():
-            raise UsageError(f"{path} holds no model.keras; finish its training with --resume, or name another run")
-        card = read_card(model_file)
-        from busi_keras.inference.engines.keras import KerasEngine
-
-        return cls(KerasEngine.load(model_file), card)
+        return cls(*open_model(path))
 
     @classmethod
     def connect(cls, url: str) -> "Predictor":

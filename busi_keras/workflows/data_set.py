@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from busi_keras.config import CLASSES, Experiment
-from busi_keras.data.busi import Record, first_mask_only, read_busi, read_sample
+from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_busi, read_sample
 from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
 from busi_keras.data.source import Source, find_source
 from busi_keras.data.split import PARTS, Split, grouped_split, kfold_split, limited, seed_split
@@ -25,6 +25,25 @@ def source_of(run: Run, data: str) -> Source:
     if data == "auto" and run.data_folder is not None:
         return find_source(str(run.data_folder))
     return find_source("phantom" if data == "auto" and run.experiment.data == "phantom" else data)
+
+
+def records_of(run: Run, data: str) -> list[Record]:
+    """All images of a run that has begun.
+
+    Args:
+        data: where they are; `auto` means the folder it began with.
+
+    Raises:
+        UsageError: the data are others than it was trained on.
+    """
+    source = source_of(run, data)
+    records = source.records()
+    if fingerprint(records) != run.experiment.fingerprint:
+        raise UsageError(
+            f"{run.folder} was trained on {run.experiment.data}, but the files in {source.folder} are others; "
+            "name the folder it was trained on with --data"
+        )
+    return records
 
 
 def stored_split(run: Run, records: Sequence[Record]) -> Split:

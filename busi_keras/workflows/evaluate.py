@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from busi_keras.config import CLASSES, Experiment
-from busi_keras.data.busi import Record, fingerprint, read_sample
+from busi_keras.data.busi import Record, read_sample
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.detection import detect
@@ -21,7 +21,7 @@ from busi_keras.report.mask_grid import Example, draw_mask_grid
 from busi_keras.report.run_report import write_report
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
-from busi_keras.workflows.data_set import part_records, source_of
+from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.explainer import Explainer, located
 
 ORIGINAL_SIZE = 224
@@ -94,13 +94,7 @@ def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb:
     """
     run = Run(folder)
     experiment, parts = run.experiment, run.split
-    source = source_of(run, data)
-    records = source.records()
-    if fingerprint(records) != experiment.fingerprint:
-        raise UsageError(
-            f"{folder} was trained on {experiment.data}, but the files in {source.folder} are others; "
-            "name the folder it was trained on with --data"
-        )
+    records = records_of(run, data)
     chosen = resolve_split(split, parts.scored)
     predictor = Predictor.load(folder)
     records = part_records(experiment, parts, chosen, records)

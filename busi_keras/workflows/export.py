@@ -1,29 +1,72 @@
 """`export`: a run in a format that goes into production."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from busi_keras.card import read_card
+from busi_keras.data.busi import Record
 from busi_keras.errors import UsageError
+from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file
 from busi_keras.export.saved_model import export_saved_model
+from busi_keras.imaging import Letterbox, read_image
+from busi_keras.training.run import Run
+from busi_keras.workflows.data_set import part_records, records_of
 
-FORMATS = ("saved-model",)
+SAVED_MODEL = "saved-model"
+FORMATS = (SAVED_MODEL, *ENGINE_FILES)
 SAVED_MODELS = Path("saved_models")
+CALIBRATION_IMAGES = 200
 
 
-def export_run(run: Path, export_format: str = "saved-model", output: Path | None = None) -> Path:
+def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None = None, data: str = "auto") -> Path:
     """Exports a run or a `.keras` file.
 
     Args:
-        output: the model's folder; by default `saved_models/APPROACH`.
+        export_format: one of `FORMATS`.
+        output: what is written; by default a version in `saved_models/APPROACH`, or a file beside the `.keras` file.
+        data: of int8, where the run's images are; as in `train`.
 
     Returns:
         What was written: for a SavedModel, the version's folder.
 
     Raises:
-        UsageError: the run is not finished, the format is not known, or TensorFlow is not installed.
+        UsageError: the run is not finished, the format is not known, a package that it needs is not installed, or the
+            file exists.
     """
     if export_format not in FORMATS:
         raise UsageError(f"--format is {export_format}; it must be one of {', '.join(FORMATS)}")
     model_file = run / "model.keras" if run.is_dir() else run
     card = read_card(model_file)
-    return export_saved_model(model_file, output or SAVED_MODELS / card.approach)
+    if export_format == SAVED_MODEL:
+        return export_saved_model(model_file, output or SAVED_MODELS / card.approach)
+    chosen = ENGINE_FILES[export_format]
+    target = output or model_file.with_name(model_file.stem + chosen.ending)
+    images = calibration_images(run, data, card.image_size) if chosen.int8 else iter(())
+    return export_engine_file(model_file, export_format, target, images)
+
+
+def calibration_images(folder: Path, data: str, size: int) -> Iterator[np.ndarray]:
+    """Some of a run's training images as its network takes them: float32 `(1, S, S, 3)`, letterboxed, 0-255.
+
+    Args:
+        data: where its images are; as in `train`.
+        size: S, side of the network's input in pixels.
+
+    Raises:
+        UsageError: it is no run, or the data are others than it was trained on.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"int8 takes its ranges from the training images, and {folder} names none; name its run folder"
+        )
+    run = Run(folder)
+    records = part_records(run.experiment, run.split, "train", records_of(run, data))
+    step = -(-len(records) // CALIBRATION_IMAGES)  # of each class its share: they come class by class
+    return (_pixels(record, size) for record in records[::step])
+
+
+def _pixels(record: Record, size: int) -> np.ndarray:
+    image = read_image(record.image)
+    return Letterbox.of(image, size).apply(image)[None]

@@ -1,0 +1,37 @@
+"""Exporting needs TensorFlow, whatever backend the network was trained on, so it runs in a process of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from busi_keras.errors import UsageError
+
+
+def run_under_tensorflow(module: str, model_file: Path, target: Path, *arguments: str) -> list[str]:
+    """Runs `python -m MODULE MODEL TARGET ARGUMENTS` with the TensorFlow backend, on the CPU.
+
+    Args:
+        module: of this package; it ends with `sys.exit(MESSAGE)` where it fails.
+        target: what is written; for the message.
+
+    Returns:
+        What the module printed, its lines.
+
+    Raises:
+        UsageError: TensorFlow is not installed, or the module failed.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UsageError(
+            f"exporting {model_file} needs TensorFlow, whatever backend trained it; pip install 'tensorflow==2.21.*'"
+        )
+    environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    project = Path(__file__).resolve().parents[2]
+    environment["PYTHONPATH"] = os.pathsep.join([str(project), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", module, str(model_file.resolve()), str(target.resolve()), *arguments]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UsageError(f"{model_file} could not be exported to {target}: {reason}")
+    return finished.stdout.splitlines()

@@ -1,0 +1,54 @@
+"""Runs an OpenVINO model, float32 or int8, on the CPU; needs neither Keras nor TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from busi_keras.card import Card, parse_card
+from busi_keras.inference.engine import OUTPUTS, Outputs
+from busi_keras.inference.runtime import import_runtime, unreadable
+
+CARD_PATH = ["busi_keras", "card"]
+"""Where in `rt_info` the card is."""
+
+
+class OpenVinoEngine:
+    """A network in OpenVINO, on the CPU.
+
+    Args:
+        network: an `openvino.CompiledModel`.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+
+    @classmethod
+    def load(cls, path: Path, threads: int = 0) -> tuple["OpenVinoEngine", Card]:
+        """The network in an `.xml` file and the `.bin` beside it, and its card.
+
+        Args:
+            threads: that run it; 0 for as many as there are cores.
+
+        Raises:
+            UsageError: OpenVINO is not installed, or a file is missing, damaged or without a card.
+        """
+        openvino = import_runtime("openvino", "openvino", path)
+        # What is not int8 stays float32: some processors would take bfloat16 by themselves.
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        core = openvino.Core()
+        try:
+            model = core.read_model(path)
+            text = model.get_rt_info(CARD_PATH).astype(str) if model.has_rt_info(CARD_PATH) else ""
+            card = parse_card(text, path)
+            network = core.compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            raise unreadable(path, "openvino", error) from error
+        return cls(network), card
+
+    def run(self, images: np.ndarray) -> Outputs:
+        """Outputs for float32 `(batch, S, S, 3)`, letterboxed, 0-255."""
+        results = self._network(images)
+        return Outputs(**{name: results[name] for name in OUTPUTS})

@@ -133,6 +133,21 @@ def test_a_mask_of_another_size_is_a_failure_of_its_image(workplace: Path, phant
     assert not (workplace / "never").exists()
 
 
+def test_an_audit_exits_1_where_something_would_distort_training(phantom_folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(phantom_folder, tmp_path / "data"))
+    clean = cli("data", "audit", data, "--json", cwd=tmp_path)
+    assert clean.returncode == 0, clean.stderr
+    document = json.loads(clean.stdout)
+    assert document["distorts"] is False
+    assert len(document["images"]) == 48
+    assert len((tmp_path / "audit" / "images.csv").read_text().splitlines()) == 49
+    (data / "benign" / "benign (1)_mask.png").unlink()
+    broken = cli("data", "audit", data, cwd=tmp_path)
+    assert broken.returncode == 1
+    assert "benign/benign (1).png shows a lesion and has no mask" in broken.stdout
+    assert "shows a lesion and has no mask" in (tmp_path / "audit" / "audit.html").read_text()
+
+
 def test_without_a_model_the_command_that_trains_one_is_named(tmp_path: Path, phantom_folder: Path) -> None:
     for command in ("predict", "gradcam"):
         done = cli(command, phantom_folder / "benign", cwd=tmp_path)

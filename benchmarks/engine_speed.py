@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import processor_seconds
 from PIL import Image
 
 from busi_keras.card import Card, attach_card
@@ -119,13 +120,6 @@ class Runner:
         if not line:
             raise SystemExit(f"{self.name} ended with exit status {self.process.wait()}")
         return json.loads(line)
-
-
-def processor_seconds() -> float:
-    """What all programs together have used of the processor since the machine started."""
-    ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    user, nice, system, _idle, _wait, interrupts, soft_interrupts, stolen = ticks[:8]
-    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def serve(name: str, model: Path) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import processor_seconds
 
 from busi_keras.training.device import processor_name
 
@@ -94,16 +95,6 @@ class Runner:
         if not line:
             raise SystemExit(f"{self.name} ended with exit status {self.process.wait()}; its error is above")
         return json.loads(line)
-
-
-def processor_seconds() -> float:
-    """What all programs together have used of the processor since the machine started; 0 where Linux does not tell."""
-    try:
-        ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    except OSError:
-        return 0.0
-    user, nice, system, _idle, _wait, interrupts, soft_interrupts, stolen = ticks[:8]
-    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def run(name: str, batch: Batch) -> None:

@@ -115,12 +115,61 @@ def feeding_and_memory() -> str:
     return "\n".join(lines)
 
 
+def engine_table() -> str:
+    """Latency, throughput, memory and size of each engine, and what int8 costs."""
+    file = RESULTS / "engine_speed.json"
+    if not file.exists():
+        return ""
+    speed = json.loads(file.read_text())
+    seconds = speed["predict_seconds"]
+    lines = [
+        "| engine | median ms | 95 % ms | to the SavedModel | images/s, batch 8 | peak MB | file MB | `predict` s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, one in speed["engines"].items():
+        throughput = next(value for key, value in one.items() if key.startswith("images_per_second"))
+        lines.append(
+            f"| {name} | {one['median_ms']:.0f} | {one['percentile_95_ms']:.0f} | {one['time_ratio']:.2f} | "
+            f"{throughput:.1f} | {one['peak_megabytes']:.0f} | {one['megabytes']:.1f} | "
+            f"{f'{seconds[name]:.2f}' if name in seconds else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def int8_line() -> str:
+    """What int8 costs in Dice and accuracy."""
+    file = RESULTS / "int8_loss.json"
+    if not file.exists():
+        return ""
+    loss = json.loads(file.read_text())
+    before, after = loss["scores"]["float32"], loss["scores"]["int8"]
+    changes = (f"{name.replace('_', ' ')} {before[name]:.4f} to {after[name]:.4f}" for name in before)
+    return (
+        f"{loss['what']} of BUSI, n = {loss['n']}: {', '.join(changes)}; another class in {loss['other_class']}; "
+        f"{loss['size_ratio']:.0%} of the size."
+    )
+
+
+def gradcam_table() -> str:
+    """What a heat map costs beside a forward pass, here and in the peers."""
+    file = RESULTS / "gradcam_speed.json"
+    if not file.exists():
+        return ""
+    lines = ["| | forward pass, s a batch | with Grad-CAM, s a batch | ratio |", "|---|---|---|---|"]
+    for name, one in json.loads(file.read_text())["contenders"].items():
+        lines.append(f"| {name} | {one['forward_seconds']:.2f} | {one['gradcam_seconds']:.2f} | {one['ratio']:.2f} |")
+    return "\n".join(lines)
+
+
 def readme(text: str) -> str:
     """README with its tables as `results/` has them now."""
     for name, table in {
         "results": results_table(),
         "speed": speed_table(),
         "feeding": feeding_and_memory(),
+        "gradcam": gradcam_table(),
+        "engines": engine_table(),
+        "int8": int8_line(),
     }.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)

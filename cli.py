@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from busi_keras import __version__
+from busi_keras.card import RESEARCH_USE
 from busi_keras.config import BACKENDS
 from busi_keras.errors import UsageError
 
@@ -94,11 +95,11 @@ def train(
         str | None,
         typer.Option(
             help="grouped (70/15/15, near-duplicates kept together), seed (the original project's split, with its "
-            "leaks), kfold.",
+            "leaks), kfold (grouped folds), leaky (plain folds: near-duplicates on both sides).",
             show_default="grouped",
         ),
     ] = None,
-    folds: Annotated[int | None, typer.Option(help="Folds of kfold.", show_default="5")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of kfold and leaky.", show_default="5")] = None,
     fold: Annotated[int | None, typer.Option(help="Which fold is tested, from 0.", show_default="0")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")
@@ -183,6 +184,53 @@ def evaluate(
             _print_json(evaluation.to_json())
         else:
             _print(evaluation.summary())
+
+
+@app.command()
+def study(
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="kfold (grouped folds: the headline), leaky (plain folds: how much leakage flatters) or seed (the "
+            "original's split)."
+        ),
+    ] = "kfold",
+    approach: Annotated[str, typer.Option(help="two-stage, multitask or multitask-cnn.")] = "multitask-cnn",
+    data: Data = "auto",
+    backend: Backend = None,
+    backbone: Annotated[str | None, typer.Option(help="resnet50 or mobilenet-v2.", show_default="resnet50")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="auto, imagenet, none, or a weights FILE.", show_default="auto")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the network's square input in pixels.", show_default="224")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="At most so many epochs a stage.", show_default="by data and device")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of kfold and leaky.", show_default="5")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of splits, weights and order.", show_default="42")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or mixed_bfloat16.", show_default="auto")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The study's folder.", show_default="studies/PROTOCOL-APPROACH")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train and score every fold of a protocol, with intervals; stopped and repeated, it goes on."""
+    given = {
+        "approach": approach, "protocol": protocol, "backbone": backbone, "weights": weights, "image_size": image_size,
+        "batch_size": batch_size, "epochs": epochs, "folds": folds, "seed": seed, "precision": precision,
+    }  # fmt: skip
+    with _messages():
+        _set_backend(backend)
+        from busi_keras.workflows.study import run_study
+
+        found = run_study(given, data, output)
+        if as_json:
+            _print_json(found.to_json())
+        else:
+            _print(f"{found.table()}\n\n{RESEARCH_USE} All numbers: {found.folder / 'study.json'}")
 
 
 @app.command()

@@ -1,12 +1,29 @@
 """How sure a number is: bootstrap intervals over groups of near-duplicates, which are no independent images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from busi_keras.evaluation.scores import ImageScore, summarize
+
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+HEADLINE = (
+    "dice",
+    "lesion_dice",
+    "iou",
+    "lesion_iou",
+    "normal_clean",
+    "accuracy",
+    "macro_f1",
+    "calibration_error",
+    "brier",
+    "malignant_average_precision",
+    "lesions_found",
+    "false_finds",
+    "hd95_px",
+)
 
 Statistic = Callable[[np.ndarray], float | None]
 """Indices of images, with repetitions -> a score of them; None where it is not defined for these."""
@@ -42,13 +59,41 @@ def interval(
         groups: of each image, the number of its group of near-duplicates.
         resamples: how often groups are drawn; resamples in which the score is not defined are left out.
     """
+    values = [statistic(chosen) for chosen in resamplings(groups, resamples, seed)]
+    return _interval(statistic(np.arange(len(groups))), values, confidence)
+
+
+def metric_intervals(
+    scores: Sequence[ImageScore], groups: Sequence[int], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """Intervals of the headline scores, all from the same resamples.
+
+    Args:
+        scores: of each image.
+        groups: as in `interval`.
+    """
+    found = [headline([scores[int(i)] for i in chosen]) for chosen in resamplings(groups, resamples, seed)]
+    estimates = headline(scores)
+    return {name: _interval(estimates[name], [one[name] for one in found], CONFIDENCE) for name in estimates}
+
+
+def headline(scores: Sequence[ImageScore]) -> dict[str, float | None]:
+    """The scores that a study reports."""
+    metrics = summarize(scores)
+    return {name: getattr(metrics, name) for name in HEADLINE} | {"malignant_auc": metrics.auc["malignant"]}
+
+
+def resamplings(groups: Sequence[int], resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Indices of images, whole groups drawn with replacement, as many groups as there are."""
     group_of = np.asarray(groups)
     members = [np.flatnonzero(group_of == group) for group in np.unique(group_of)]
     rng = np.random.default_rng(seed)
-    draws = (rng.integers(0, len(members), len(members)) for _ in range(resamples))
-    values = [statistic(np.concatenate([members[group] for group in drawn])) for drawn in draws]
+    for _ in range(resamples):
+        yield np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))])
+
+
+def _interval(estimate: float | None, values: Sequence[float | None], confidence: float) -> Interval:
     defined = [value for value in values if value is not None]
-    estimate = statistic(np.arange(len(group_of)))
     if not defined:
         return Interval(estimate, None, None)
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])

@@ -73,7 +73,7 @@ def new_split(experiment: Experiment, records: Sequence[Record], progress: Calla
     problems: dict[str, str] = {}
     names = [record.name for record in records]
     images = _readable(records, problems, progress)
-    if experiment.protocol == "seed":
+    if experiment.protocol in ("seed", "leaky"):
         deque(images, maxlen=0)
         group = {}
     else:
@@ -90,6 +90,9 @@ def make_split(experiment: Experiment, records: Sequence[Record], group: Mapping
         return seed_split(records)
     if experiment.protocol == "kfold":
         return kfold_split(records, group, experiment.folds, experiment.fold, experiment.seed)
+    if experiment.protocol == "leaky":
+        alone = {record.name: record.name for record in records}
+        return kfold_split(records, alone, experiment.folds, experiment.fold, experiment.seed)
     return grouped_split(records, group, experiment.seed)
 
 

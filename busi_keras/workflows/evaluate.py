@@ -217,6 +217,8 @@ def _note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> s
     notes = collapses(scores)
     if experiment.data == "phantom":
         notes.append("Phantoms: synthetic images, no evidence about patients.")
+    if experiment.protocol == "leaky":
+        notes.append("Protocol leaky: near-duplicates of these images were trained on; the numbers are too good.")
     if experiment.protocol == "seed":
         notes.append(
             "Protocol seed, as the original: near-duplicates stand on both sides of the split, the epoch was chosen on "

@@ -10,6 +10,7 @@ from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
 
 CARD_FILE = "busi_keras.card.json"
+MODEL_CARD_FILE = "model_card.md"
 RESEARCH_USE = "Research use, not a diagnosis."
 
 
@@ -33,6 +34,7 @@ class Card:
         temperature: what the network divides its logits by, fitted on validation.
         thresholds: from which probability of malignant on an image counts as suspicious, by name; chosen on
             validation; empty where that had no malignant image, or nothing else.
+        failures: the worst of the scored images, a sentence each.
         classes: the order of the probabilities.
         intended_use: for the reader.
     """
@@ -51,6 +53,7 @@ class Card:
     date: str
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
     classes: tuple[str, ...] = CLASSES
     intended_use: str = field(default=RESEARCH_USE)
 
@@ -67,7 +70,58 @@ class Card:
     def from_json(cls, text: str) -> "Card":
         """The card that `to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, "classes": tuple(fields["classes"])})
+        return cls(**{**fields, **{name: tuple(fields[name]) for name in ("classes", "failures")}})
+
+    def to_markdown(self) -> str:
+        """The card as `model_card.md`: data, protocol, scores, thresholds, known failures, intended use, licence."""
+        parts = "; ".join(
+            f"{part}: {', '.join(f'{count} {name}' for name, count in counts.items())}"
+            for part, counts in self.counts.items()
+        )
+        stages = ", ".join(f"{stage} {done['chosen']} of {done['trained']}" for stage, done in self.epochs.items())
+        shown = {name: value for name, value in self.scores.items() if isinstance(value, int | float | None)}
+        scores = [
+            f"| {name.replace('_', ' ')} | {'not defined' if value is None else f'{value:.4g}'} |"
+            for name, value in shown.items()
+        ]
+        thresholds = [f"- {name}: probability of malignant from {at:.3f} on" for name, at in self.thresholds.items()]
+        return "\n".join(
+            [
+                f"# Model card: {self.approach}, {self.backbone}",
+                "",
+                f"**{self.intended_use}** A research tool, no medical device: it may be used to study the data set and "
+                "methods, not to decide about a patient.",
+                *(["", "**Trained on phantoms, synthetic images: it says nothing about patients.**"] * self.phantom),
+                "",
+                "## Data and training",
+                "",
+                f"- data: {self.data}; protocol {self.protocol}; {parts}",
+                f"- input: one B-mode image, letterboxed to {self.image_size} x {self.image_size} px",
+                f"- starting weights: {self.weights}; epochs chosen: {stages}; {self.date}",
+                f"- made with {', '.join(f'{name} {version}' for name, version in self.versions.items())}",
+                "",
+                f"## Scores on the {self.scored} images",
+                "",
+                "| score | value |",
+                "|---|---|",
+                *scores,
+                "",
+                f"## Operating thresholds, chosen on validation; temperature {self.temperature:.3f}",
+                "",
+                *(thresholds or ["none: validation had no malignant image, or nothing else"]),
+                "",
+                "## Known failures: the worst of the scored images",
+                "",
+                *([f"- {failure}" for failure in self.failures] or ["none"]),
+                "",
+                "Not tried: other devices, other hospitals, other populations, men, images of the armpit, Doppler.",
+                "",
+                "## Licence",
+                "",
+                "Code: MIT. BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863; ask its source for its terms.",
+                "",
+            ]
+        )
 
 
 def attach_card(model_file: Path, card: Card) -> None:

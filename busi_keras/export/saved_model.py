@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from busi_keras.card import CARD_FILE, read_card
+from busi_keras.card import CARD_FILE, MODEL_CARD_FILE, read_card
 from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
 from busi_keras.export.process import run_under_tensorflow
@@ -64,6 +64,7 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
         labels.write_text("".join(f"{label}\n" for label in CLASSES), encoding="utf-8")
         ServedNetwork(KerasEngine.load(model_file).network, card).save(folder, labels)
     write_text(folder / "assets.extra" / CARD_FILE, card.to_json())
+    write_text(folder / "assets.extra" / MODEL_CARD_FILE, card.to_markdown())
     if importlib.util.find_spec("tensorflow_serving"):
         write_warm_up(folder / "assets.extra" / WARM_UP_FILE, name, card)
     else:

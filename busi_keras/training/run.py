@@ -7,6 +7,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+from busi_keras.card import MODEL_CARD_FILE
 from busi_keras.config import CLASSES, Experiment
 from busi_keras.data.split import Split
 from busi_keras.errors import UsageError
@@ -22,7 +23,7 @@ class Run:
 
     Args:
         folder: `experiment.json`, `split.json`, `data.txt`, `history.jsonl`, `checkpoint/`, `model.keras`,
-            `metrics.json`, `predictions.csv`, `figures/`, `report.md` and `exported.txt` lie here.
+            `metrics.json`, `predictions.csv`, `figures/`, `report.md`, `model_card.md` and `exported.txt` lie here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,6 +37,7 @@ class Run:
         self.metrics_file = folder / "metrics.json"
         self.predictions_file = folder / "predictions.csv"
         self.report_file = folder / "report.md"
+        self.model_card_file = folder / MODEL_CARD_FILE
         self.figures = folder / "figures"
         self.tensorboard = folder / "tensorboard"
 

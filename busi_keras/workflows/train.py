@@ -17,6 +17,7 @@ from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.failures import worst
 from busi_keras.files import replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
@@ -147,7 +148,9 @@ def _train(
     with progress_bar(f"scoring {split.scored} images", len(parts[split.scored]), console) as advance:
         evaluation = evaluate_records(predictor, experiment, split.scored, parts[split.scored], advance)
     record_evaluation(run, evaluation, predictor, parts[evaluation.split])
-    save_model(model, replace(card, scores=evaluation.to_json()), run.model_file)
+    card = replace(card, scores=evaluation.to_json(), failures=tuple(worst(evaluation.scores)))
+    write_text(run.model_card_file, card.to_markdown())
+    save_model(model, card, run.model_file)
 
 
 def save_model(model: keras.Model, card: Card, path: Path) -> None:

@@ -24,7 +24,7 @@ APPROACHES = {
 }
 FILES = {
     "experiment.json", "split.json", "data.txt", "history.jsonl", "model.keras", "metrics.json", "predictions.csv",
-    "report.md", "checkpoint", "figures",
+    "report.md", "model_card.md", "checkpoint", "figures",
 }  # fmt: skip
 
 
@@ -64,7 +64,12 @@ def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_fol
     assert f"{metrics['dice']:.4f}" in report
     assert "0.9104" in report
 
+    model_card = (folder / "model_card.md").read_text()
+    assert "Research use, not a diagnosis" in model_card
+    assert f"| dice | {metrics['dice']:.4g} |" in model_card
     card = read_card(folder / "model.keras")
+    assert 0.2 <= card.temperature <= 5
+    assert set(card.thresholds) == {"screening", "balanced"}
     assert card.phantom
     assert card.counts["train"] == {
         name: sum(path.startswith(name) for path in split["train"]) for name in ("benign", "malignant", "normal")

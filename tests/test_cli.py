@@ -69,7 +69,9 @@ def test_evaluate_prints_the_documented_keys(workplace: Path, phantom_folder: Pa
     assert metrics["split"] == "validation"
     assert set(metrics["heat_maps"]) == {"benign", "malignant", "normal"}
     assert metrics["heat_maps"]["normal"]["energy_inside"] is None
-    assert 0 <= metrics["heat_maps"]["benign"]["chance"] < 1
+    benign = metrics["heat_maps"]["benign"]
+    assert 0 <= benign["n_energy_inside"] <= metrics["n"]["benign"]
+    assert benign["n_energy_inside"] == 0 or 0 < benign["chance"] < 1
 
 
 def test_predict_writes_masks_of_the_images_own_size_and_lists_bad_files(workplace: Path, tmp_path: Path) -> None:
@@ -111,8 +113,8 @@ def test_gradcam_draws_five_panels_beside_a_mask_and_four_without(workplace: Pat
     assert set(with_mask) == {
         "energy_inside", "pointing_game", "iou", "chance", "deletion", "insertion", "randomization",
     }  # fmt: skip
-    assert 0 < with_mask["chance"] < 1
     assert alone["chance"] is None
+    assert with_mask["chance"] is None or 0 < with_mask["chance"] < 1  # None: the map of so little training is flat
 
 
 def test_gradcam_explains_the_lesion_by_another_method_too(workplace: Path, phantom_folder: Path) -> None:

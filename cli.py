@@ -50,6 +50,30 @@ Model = Annotated[
     ),
 ]
 
+Backbone = Annotated[str | None, typer.Option(help="resnet50 or mobilenet-v2.", show_default="resnet50")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="What the backbone starts from: auto (ImageNet where cached or downloadable, else none), imagenet, "
+        "none, or a weights FILE.",
+        show_default="auto",
+    ),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(help="Side of the network's square input in pixels.", show_default="224")
+]
+BatchSize = Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="At most so many epochs a stage.", show_default="by data and device; printed at the start"),
+]
+Folds = Annotated[int | None, typer.Option(help="Folds of kfold and leaky.", show_default="5")]
+Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="auto (mixed_bfloat16 on a GPU, else float32), float32 or mixed_bfloat16.", show_default="auto"),
+]
+
 
 @app.callback()
 def main(
@@ -74,23 +98,11 @@ def train(
     segmenter: Annotated[
         str | None, typer.Option(help="unet or attention-unet, in two-stage.", show_default="unet")
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="resnet50 or mobilenet-v2.", show_default="resnet50")] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="What the backbone starts from: auto (ImageNet where cached or downloadable, else none), imagenet, "
-            "none, or a weights FILE.",
-            show_default="auto",
-        ),
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the network's square input in pixels.", show_default="224")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="At most so many epochs a stage.", show_default="by data and device; printed at the start"),
-    ] = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    epochs: Epochs = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -99,11 +111,9 @@ def train(
             show_default="grouped",
         ),
     ] = None,
-    folds: Annotated[int | None, typer.Option(help="Folds of kfold and leaky.", show_default="5")] = None,
+    folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="Which fold is tested, from 0.", show_default="0")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")
-    ] = None,
+    seed: Seed = None,
     width: Annotated[int | None, typer.Option(help="Channels of the U-Net's first level.", show_default="64")] = None,
     learning_rate: Annotated[
         float | None,
@@ -127,12 +137,7 @@ def train(
     limit: Annotated[
         int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="auto (mixed_bfloat16 on a GPU, else float32), float32 or mixed_bfloat16.", show_default="auto"
-        ),
-    ] = None,
+    precision: Precision = None,
     run_dir: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/APPROACH-TIME")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what --run-dir holds; start where there is nothing yet.")
@@ -198,20 +203,14 @@ def study(
     approach: Annotated[str, typer.Option(help="two-stage, multitask or multitask-cnn.")] = "multitask-cnn",
     data: Data = "auto",
     backend: Backend = None,
-    backbone: Annotated[str | None, typer.Option(help="resnet50 or mobilenet-v2.", show_default="resnet50")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="auto, imagenet, none, or a weights FILE.", show_default="auto")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the network's square input in pixels.", show_default="224")
-    ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="At most so many epochs a stage.", show_default="by data and device")
-    ] = None,
-    folds: Annotated[int | None, typer.Option(help="Folds of kfold and leaky.", show_default="5")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of splits, weights and order.", show_default="42")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32 or mixed_bfloat16.", show_default="auto")] = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    epochs: Epochs = None,
+    folds: Folds = None,
+    seed: Seed = None,
+    precision: Precision = None,
     output: Annotated[
         Path | None, typer.Option(help="The study's folder.", show_default="studies/PROTOCOL-APPROACH")
     ] = None,

@@ -12,26 +12,31 @@ from busi_keras.explain.heat_map import heat_maps
 from busi_keras.models.sampling import Tensor
 
 
-class PredictedClassEvidence(layers.Layer):
-    """The evidence for the class with the largest logit, at each place of the last map; what is negative is left out.
+class PredictedClassHeatMap(layers.Layer):
+    """The heat map of the class with the largest logit; evidence against it is left out.
 
-    Call with `(features (batch, h, w, channels), logits (batch, 3))`; gives float32 `(batch, h, w)`.
+    Call with `(features (batch, h, w, channels), logits (batch, 3))`, and the squares `(batch, 3)` that the features
+    show where that is not the whole image; gives float32 `(batch, S, S)`.
 
     Args:
-        dense: the label head's last layer.
+        dense: the label head's dense layer.
+        size: S, side of the image in pixels.
     """
 
-    def __init__(self, dense: layers.Dense) -> None:
-        super().__init__(dtype="float32", name="evidence")
-        self.dense = dense
+    def __init__(self, dense: layers.Dense, size: int) -> None:
+        super().__init__(dtype="float32", name="heat_map")
+        self.dense, self.size = dense, size
 
-    def call(self, features: Tensor, logits: Tensor) -> Tensor:
+    def call(self, features: Tensor, logits: Tensor, squares: Tensor | None = None) -> Tensor:
         largest = ops.top_k(logits, k=1)[1][:, 0]  # Keras' argmax works on bits, which ONNX and OpenVINO do not know
         weights = ops.take(ops.transpose(self.dense.kernel), largest, axis=0)
-        return ops.relu(ops.sum(features * ops.expand_dims(weights, axis=(1, 2)), axis=-1))
+        evidence = ops.relu(ops.sum(features * ops.expand_dims(weights, axis=(1, 2)), axis=-1))
+        return heat_maps(evidence, squares, self.size)
 
-    def compute_output_shape(self, features_shape: tuple, logits_shape: tuple) -> tuple:
-        return features_shape[:-1]
+    def compute_output_shape(
+        self, features_shape: tuple, logits_shape: tuple, squares_shape: tuple | None = None
+    ) -> tuple:
+        return (features_shape[0], self.size, self.size)
 
 
 def with_heat_map(network: keras.Model) -> keras.Model:
@@ -47,10 +52,10 @@ def with_heat_map(network: keras.Model) -> keras.Model:
     flow = trace(network)
     if flow.label_head is None or flow.mask_head is None:
         raise ValueError(f"{network.name} has not both heads")
-    evidence = PredictedClassEvidence(flow.label_head.get_layer("logits"))(flow.features, flow.label)
+    heat_map = PredictedClassHeatMap(flow.label_head.get_layer("logits"), flow.size)
     outputs = {
         "probabilities": ops.softmax(flow.label),
         "mask": ops.sigmoid(ops.squeeze(flow.mask, axis=-1)),
-        "heatmap": heat_maps(evidence, flow.squares, flow.size),
+        "heatmap": heat_map(flow.features, flow.label, flow.squares),
     }
     return keras.Model(flow.image, outputs, name="served")

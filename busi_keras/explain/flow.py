@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from busi_keras.models.sampling import Tensor
-from busi_keras.models.two_stage import crop_squares, mask_boxes
+from busi_keras.models.two_stage import LesionSquares
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def trace(network: keras.Model) -> Flow:
         pyramid = segmenter.get_layer("encoder")(image)
         mask_head = segmenter.get_layer("mask_head")
         mask = mask_head(pyramid)
-        squares = crop_squares(mask_boxes(mask), image.shape[1])
+        squares = LesionSquares(name="squares", dtype="float32")(mask)
         classifier = network.get_layer("classifier")
         label_head = classifier.get_layer("label_head")
         encoder = classifier.get_layer("encoder")

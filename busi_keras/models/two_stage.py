@@ -57,8 +57,18 @@ def mask_boxes(logits: Tensor) -> Tensor:
     grid = ops.expand_dims(pixel_grid(size), axis=0)
     low = ops.min(ops.where(found, grid, float(size)), axis=(1, 2))
     high = ops.max(ops.where(found, grid, -1.0), axis=(1, 2)) + 1
-    empty = ops.equal(high[:, :1], 0.0)  # `==` of a symbolic tensor asks whether it is the same object
+    empty = high[:, :1] == 0
     return ops.concatenate([ops.where(empty, 0.0, low), ops.where(empty, float(size), high)], axis=-1)
+
+
+class LesionSquares(layers.Layer):
+    """The squares that `CropLesion` cuts out. Call with mask logits `(batch, S, S, 1)`; gives `crop_squares`."""
+
+    def call(self, logits: Tensor) -> Tensor:
+        return crop_squares(mask_boxes(logits), logits.shape[1])
+
+    def compute_output_shape(self, logits_shape: tuple) -> tuple:
+        return (logits_shape[0], 3)
 
 
 @keras.saving.register_keras_serializable(package="busi_keras")

@@ -12,7 +12,6 @@ import argparse
 import importlib.metadata
 import json
 import os
-import resource
 import shlex
 import statistics
 import subprocess
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import processor_seconds
+from machine import peak_megabytes, processor_seconds
 from PIL import Image
 
 from busi_keras.card import Card, attach_card
@@ -137,7 +136,7 @@ def serve(name: str, model: Path) -> None:
         answer = {
             "seconds": time.perf_counter() - wall,
             "processor_seconds": time.process_time() - processor,
-            "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+            "peak_megabytes": peak_megabytes(),
         }
         print(json.dumps(answer), flush=True)
 

@@ -1,6 +1,6 @@
 """What does a heat map cost beside a plain forward pass? Grad-CAM of a class against its peers, each in a process.
 
-    pip install --no-deps tf-keras-vis deprecated imageio grad-cam ttach opencv-python-headless torchvision
+    pip install --no-deps tf-keras-vis deprecated imageio grad-cam ttach opencv-python-headless
     PYTHONPATH=. python benchmarks/gradcam_speed.py --output results/gradcam_speed.json
 
 The network is `multitask` (ResNet50) with random weights. tf-keras-vis explains the same Keras model, pytorch-grad-cam
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 
@@ -111,7 +112,11 @@ def _tf_keras_vis(images: np.ndarray) -> tuple[Work, Work]:
 
 
 def _pytorch_grad_cam(images: np.ndarray) -> tuple[Work, Work]:
+    """It wants torchvision for helpers that are not used here, and torchvision wants a PyTorch built along with it."""
     import torch
+
+    unused = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
+    sys.modules.update({name: MagicMock() for name in unused})
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     from pytorch_peer import Multitask

@@ -12,3 +12,15 @@ def processor_seconds() -> float:
         return 0.0
     user, nice, system, _idle, _wait, interrupts, soft_interrupts, stolen = ticks[:8]
     return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_megabytes() -> float | None:
+    """The largest resident memory of this process; None where Linux does not tell.
+
+    `getrusage` is no help: its maximum is that of the process which started this one, where that was larger.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM:")), None)

@@ -130,10 +130,14 @@ def engine_table() -> str:
         throughput = next(value for key, value in one.items() if key.startswith("images_per_second"))
         lines.append(
             f"| {name} | {one['median_ms']:.0f} | {one['percentile_95_ms']:.0f} | {one['time_ratio']:.2f} | "
-            f"{throughput:.1f} | {one['peak_megabytes']:.0f} | {one['megabytes']:.1f} | "
+            f"{throughput:.1f} | {_peak(one)} | {one['megabytes']:.1f} | "
             f"{f'{seconds[name]:.2f}' if name in seconds else ''} |"
         )
     return "\n".join(lines)
+
+
+def _peak(one: dict[str, Any]) -> str:
+    return "not measured" if one["peak_megabytes"] is None else f"{one['peak_megabytes']:.0f}"
 
 
 def int8_line() -> str:

@@ -159,7 +159,7 @@ def gradcam_table() -> str:
     file = RESULTS / "gradcam_speed.json"
     if not file.exists():
         return ""
-    lines = ["| | forward pass, s a batch | with Grad-CAM, s a batch | ratio |", "|---|---|---|---|"]
+    lines = ["| | forward pass, s a batch | Grad-CAM, s a batch | ratio |", "|---|---|---|---|"]
     for name, one in json.loads(file.read_text())["contenders"].items():
         lines.append(f"| {name} | {one['forward_seconds']:.2f} | {one['gradcam_seconds']:.2f} | {one['ratio']:.2f} |")
     return "\n".join(lines)

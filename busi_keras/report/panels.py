@@ -85,9 +85,17 @@ def draw_contact_sheet(rows: Sequence[tuple[str, PanelData]], path: Path, colour
             shown.pop(1).set_axis_off()
         _draw_row(shown, data, colour_map)
         axes[0].text(-0.04, 0.5, name, transform=axes[0].transAxes, rotation=90, ha="right", va="center", fontsize=8)
-    warnings = dict.fromkeys(warning for _, data in rows for warning in data.prediction.warnings)
-    figure.suptitle(". ".join([*warnings, RESEARCH_USE]), fontsize=9, wrap=True)
+    figure.suptitle(". ".join([*_whose_warnings(rows), RESEARCH_USE]), fontsize=9, wrap=True)
     figure.savefig(path, dpi=SHEET_DPI)
+
+
+def _whose_warnings(rows: Sequence[tuple[str, PanelData]]) -> list[str]:
+    """Each warning once, with the names of the images it is about where these are not all."""
+    warned: dict[str, list[str]] = {}
+    for name, data in rows:
+        for warning in data.prediction.warnings:
+            warned.setdefault(warning, []).append(name)
+    return [w if len(names) == len(rows) else f"{', '.join(names)}: {w}" for w, names in warned.items()]
 
 
 def _draw_row(axes: list[Axes], data: PanelData, colour_map: str) -> AxesImage | None:

@@ -75,7 +75,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     scores = {name: summary(found) for name, found in rows.items()}
     pairs = list(zip(rows["float32"], rows["int8"], strict=True))
     return {
-        "what": f"{run.experiment.approach}, {run.experiment.backbone}: float32 and int8 in OpenVINO, {part} images",
+        "what": f"{run.experiment.approach}, {run.experiment.backbone}, {run.experiment.image_size} px, at most "
+        f"{run.experiment.epochs} epochs: float32 and int8 in OpenVINO, {part} images",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", *sys.argv]),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -171,6 +171,7 @@ WRONG = {
     "count": (["data", "phantom", "--count", "2"], "--count is 2"),
     "groups": (["data", "groups", "nowhere"], "nowhere is no folder"),
     "target": (["gradcam", "cli.py", "--target", "cyst"], "--target is cyst; it must be one of predicted, benign"),
+    "perturb": (["evaluate", "nowhere", "--perturb", "-1"], "--perturb is -1; it must be at least 0"),
     "colours": (["gradcam", "cli.py", "--colour-map", "hot"], "--colour-map is hot; it must be one of viridis"),
     "format": (["export", "runs/first", "--format", "tarball"], "--format is tarball"),
 }

@@ -92,6 +92,8 @@ def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb:
     Raises:
         UsageError: the run is not finished, or the data are others than it was trained on.
     """
+    if perturb < 0:
+        raise UsageError(f"--perturb is {perturb}; it must be at least 0")
     run = Run(folder)
     experiment, parts = run.experiment, run.split
     records = records_of(run, data)

@@ -19,6 +19,7 @@ from busi_keras.workflows.train import run_training
 
 STUDIES = Path("studies")
 PROTOCOLS = ("kfold", "leaky", "seed")
+FOLDS = 5
 SMALL_LESION = 0.05
 """Share of the image: the median of BUSI's lesions is 0.06."""
 
@@ -77,7 +78,10 @@ def run_study(given: Mapping[str, Any], data: str = "auto", folder: Path | None 
     if protocol not in PROTOCOLS:
         raise UsageError(f"--protocol is {protocol!r}; a study has one of {', '.join(PROTOCOLS)}")
     folder = folder or STUDIES / f"{protocol}-{given.get('approach', 'multitask')}"
-    folds = 1 if protocol == "seed" else given.get("folds") or 5
+    asked = given.get("folds")
+    folds = 1 if protocol == "seed" else FOLDS if asked is None else asked
+    if protocol != "seed" and folds < 2:
+        raise UsageError(f"--folds is {folds}; it must be at least 2")
     runs = []
     for fold in range(folds):
         chosen = {} if protocol == "seed" else {"folds": folds, "fold": fold}

@@ -48,3 +48,10 @@ def test_the_folds_of_a_study_are_pooled_and_it_goes_on_where_it_stopped(phantom
 def test_a_study_needs_a_protocol_of_its_own(phantom_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--protocol is 'grouped'; a study has one of kfold, leaky, seed"):
         run_study({**SMALL, "protocol": "grouped"}, str(phantom_folder), tmp_path)
+
+
+@pytest.mark.parametrize("folds", [0, 1, -3])
+def test_a_study_needs_two_folds(folds: int, phantom_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"--folds is {folds}; it must be at least 2"):
+        run_study({**SMALL, "folds": folds}, str(phantom_folder), tmp_path)
+    assert not any(tmp_path.iterdir())

@@ -136,12 +136,12 @@ def evaluate_records(
         raise UsageError(f"the part {split} of this split has no image; choose another --split")
     samples = ((record, read_sample(record)) for record in records)
     items = (((record, sample.mask), sample.image) for record, sample in samples)
-    explainer = Explainer(predictor)
     tested = _spread(records, perturb)
+    explainer = Explainer(predictor) if tested else None
     scores, faithfulness = [], []
     for ((record, mask), image), prediction in predictor.stream(items):
         scores.append(_score(record, mask, prediction, stretched=experiment.protocol == "seed"))
-        if record.name in tested:
+        if explainer and record.name in tested:
             faithfulness.append(explainer.faithfulness(image, prediction, prediction.heat_map, mask))
         else:
             faithfulness.append(Faithfulness(located(prediction.heat_map, mask)))

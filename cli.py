@@ -269,6 +269,31 @@ def predict(
 
 
 @app.command()
+def serve(
+    model: Model = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; for other machines set BUSI_KERAS_USER and BUSI_KERAS_PASSWORD.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8000,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Save readers' corrections into this folder, in BUSI's layout.", show_default="none saved"),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser", help="Open the page in the default browser.")] = False,
+    backend: Backend = None,
+) -> None:
+    """Open a page on this machine: drop images, see what, where, how sure and why. Research use, not a diagnosis."""
+    with _messages():
+        from busi_keras.inference.formats import is_standalone
+
+        if not is_standalone(model):
+            _set_backend(backend)
+        from busi_keras.web.serve import serve as serve_page
+
+        serve_page(model, host, port, corrections, browser)
+
+
+@app.command()
 def gradcam(
     images: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
     model: Model = None,

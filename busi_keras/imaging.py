@@ -4,6 +4,7 @@ Every image is read as 8-bit RGB, or refused: nothing is converted by guess. The
 `Letterbox`, and everything that comes out of a network goes back through its inverse to the image's own size.
 """
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,16 @@ def read_image(source: Path | bytes) -> np.ndarray:
         return _rgb(_decoded(image, _name(source)))
 
 
+def pixel_count(source: Path | bytes) -> int:
+    """How many pixels an image has, from its header alone: nothing is decoded.
+
+    Raises:
+        UsageError: the file is missing, empty or no image, or is over `MAX_MEGAPIXELS`.
+    """
+    with _opened(source) as image:
+        return image.width * image.height
+
+
 def read_mask(source: Path | bytes) -> np.ndarray:
     """A binary mask.
 
@@ -80,6 +91,11 @@ def encode_png(pixels: np.ndarray) -> bytes:
     values = np.where(pixels, np.uint8(255), np.uint8(0)) if pixels.dtype == bool else pixels
     Image.fromarray(values).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def pixels_digest(image: np.ndarray) -> str:
+    """64 hexadecimal digits: the same for the same pixels `(height, width, 3)`, whatever file they came in."""
+    return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

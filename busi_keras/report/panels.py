@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import matplotlib as mpl
 import numpy as np
@@ -34,6 +35,7 @@ class PanelData:
         target: what the heat map explains: a class, or the lesion.
         method: by which method, as a reader knows it.
         true_mask: bool `(height, width)`; None where it is not known.
+        truth: what the true mask is called: `true`, or `corrected` where a reader drew it.
     """
 
     image: np.ndarray
@@ -42,10 +44,13 @@ class PanelData:
     target: str
     method: str = "Grad-CAM"
     true_mask: np.ndarray | None = None
+    truth: str = "true"
 
 
-def draw_panels(data: PanelData, path: Path, colour_map: str = COLOUR_MAP) -> None:
-    """Writes the panels in one row, five with a true mask and four without, as PNG, SVG or PDF by `path`'s suffix.
+def draw_panels(data: PanelData, path: Path | IO[bytes], colour_map: str = COLOUR_MAP) -> None:
+    """Writes the panels in one row, five with a true mask and four without: PNG, SVG or PDF by the suffix of `path`.
+
+    Into an open file it writes PNG.
 
     Args:
         colour_map: one of `COLOUR_MAPS`, for the heat map.
@@ -103,7 +108,7 @@ def _draw_row(axes: list[Axes], data: PanelData, colour_map: str) -> AxesImage |
     row = iter(axes)
     _show(next(row), "input", data.image)
     if data.true_mask is not None:
-        _show(next(row), "true mask", data.true_mask)
+        _show(next(row), f"{data.truth} mask", data.true_mask)
     _show(next(row), "predicted mask", data.prediction.mask)
 
     axis, drawn = next(row), None
@@ -126,7 +131,7 @@ def _draw_row(axes: list[Axes], data: PanelData, colour_map: str) -> AxesImage |
     _show(axis, f"{data.prediction.label}, {max(data.prediction.probabilities):.0%}", data.image)
     draw_contour(axis, data.prediction.mask, PREDICTED_COLOUR, "predicted")
     if data.true_mask is not None:
-        draw_contour(axis, data.true_mask, TRUE_COLOUR, "true")
+        draw_contour(axis, data.true_mask, TRUE_COLOUR, data.truth)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(loc="lower right", fontsize=8, facecolor="black", labelcolor="white", framealpha=0.6)
     return drawn

@@ -1,0 +1,153 @@
+"""A case: one image, what was said of it, and what its reader says; pixels lie in the session's folder, not here."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from busi_keras.imaging import encode_png, read_image, read_mask
+from busi_keras.inference.predictor import Prediction
+from busi_keras.web.frames import Frame
+
+_NO_MAP = np.zeros((0, 0), np.float32)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What the reader says instead.
+
+    Attributes:
+        label: one of `CLASSES`.
+        saved: where the pair was written for the next training, relative to the folder of corrections; None where the
+            server has no such folder.
+    """
+
+    label: str
+    saved: str | None
+
+
+@dataclass
+class Case:
+    """One image of a session.
+
+    Attributes:
+        key: its name in the API, drawn at random.
+        name: of the file that was dropped; for the reader's eyes alone, never a path.
+        frame: which of the file's `frames` it is, from 0.
+        folder: holds its pixels.
+        height, width: px.
+        phantom: whether it is one of the page's own examples.
+        spacing_mm: as in `Frame`.
+        correction: None until the reader corrects it.
+        stored_bytes: what it takes of the folder.
+    """
+
+    key: str
+    name: str
+    frame: int
+    frames: int
+    folder: Path
+    height: int
+    width: int
+    phantom: bool
+    spacing_mm: tuple[float, float] | None
+    _finding: Prediction
+    correction: Correction | None = None
+    stored_bytes: int = 0
+
+    @classmethod
+    def store(cls, frame: Frame, prediction: Prediction, phantom: bool, origin: "Origin", folder: Path) -> "Case":
+        """A new case; its pixels are written to `folder`, a new one, probabilities with 8 bits."""
+        folder.mkdir(mode=0o700)
+        (folder / "image.png").write_bytes(encode_png(_as_stored(frame.image)))
+        (folder / "mask.png").write_bytes(encode_png(prediction.mask))
+        (folder / "mask_probability.png").write_bytes(_encode_share(prediction.mask_probability))
+        if prediction.heat_map is not None:
+            (folder / "heat_map.png").write_bytes(_encode_share(prediction.heat_map))
+        finding = replace(
+            prediction,
+            mask=_NO_MAP,
+            mask_probability=_NO_MAP,
+            heat_map=None,
+            warnings=(*frame.warnings, *prediction.warnings),
+        )
+        height, width = frame.image.shape[:2]
+        case = cls(
+            folder.name,
+            origin.name,
+            origin.frame,
+            origin.frames,
+            folder,
+            height,
+            width,
+            phantom,
+            frame.spacing_mm,
+            finding,
+        )
+        case._measure()
+        return case
+
+    @property
+    def finding(self) -> Prediction:
+        """Class, probabilities, lesions and warnings; without maps."""
+        return self._finding
+
+    @property
+    def has_heat_map(self) -> bool:
+        """Whether anything in the image speaks for the class."""
+        return (self.folder / "heat_map.png").exists()
+
+    def image(self) -> np.ndarray:
+        """The image, uint8 `(height, width, 3)`."""
+        return read_image((self.folder / "image.png").read_bytes())
+
+    def prediction(self) -> Prediction:
+        """All that was said of it, with its maps."""
+        return replace(
+            self._finding,
+            mask=read_mask((self.folder / "mask.png").read_bytes()),
+            mask_probability=_decode_share(self.folder / "mask_probability.png"),
+            heat_map=_decode_share(self.folder / "heat_map.png") if self.has_heat_map else None,
+        )
+
+    def corrected_mask(self) -> np.ndarray | None:
+        """The reader's mask, bool `(height, width)`; None until there is one."""
+        file = self.folder / "corrected.png"
+        return read_mask(file.read_bytes()) if file.exists() else None
+
+    def correct(self, mask: np.ndarray, correction: Correction) -> None:
+        """Keeps what the reader says."""
+        (self.folder / "corrected.png").write_bytes(encode_png(mask))
+        self.correction = correction
+        self._measure()
+
+    def remove(self) -> None:
+        """Removes its pixels."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _measure(self) -> None:
+        self.stored_bytes = sum(file.stat().st_size for file in self.folder.iterdir())
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a case comes from: a file's name, and which of its frames."""
+
+    name: str
+    frame: int
+    frames: int
+
+
+def _as_stored(image: np.ndarray) -> np.ndarray:
+    """One channel where all are the same: a third of the bytes."""
+    grey = image[..., 0]
+    return grey if (image == grey[..., None]).all() else image
+
+
+def _encode_share(values: np.ndarray) -> bytes:
+    return encode_png(np.rint(255 * values).astype(np.uint8))
+
+
+def _decode_share(file: Path) -> np.ndarray:
+    return read_image(file.read_bytes())[..., 0].astype(np.float32) / 255

@@ -1,0 +1,218 @@
+"""What a reader does with cases: look, compare, correct, report."""
+
+import base64
+import binascii
+import csv
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from matplotlib import colormaps
+
+from busi_keras import __version__
+from busi_keras.config import CLASSES, MALIGNANT
+from busi_keras.data.corrections import Provenance, check_correction, save_correction
+from busi_keras.errors import UsageError
+from busi_keras.imaging import encode_png, read_image, read_mask
+from busi_keras.report.case_report import CaseReport, Threshold
+from busi_keras.report.panels import COLOUR_MAP
+from busi_keras.web.answers import CaseAnswer, CorrectionAnswer, CorrectionRequest, ErrorAnswer
+from busi_keras.web.case import Case, Correction
+from busi_keras.web.dependencies import TheService, TheSession
+from busi_keras.web.service import Service
+from busi_keras.web.sessions import NotThereError
+
+COLUMNS = (
+    "file", "frame", "label", *(f"p_{name}" for name in CLASSES), "suspicious", "lesions", "largest_box",
+    "largest_area_px", "largest_area_mm2", "corrected_label", "warnings", "model",
+)  # fmt: skip
+FORMULA_STARTS = ("=", "+", "-", "@")
+
+NOT_THERE: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "There is no such case."}}
+PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, **NOT_THERE}
+
+ThresholdName = Annotated[str | None, Query(description="One of the model's thresholds; the most sensitive if none.")]
+
+router = APIRouter(prefix="/api/cases", tags=["cases"])
+
+
+@router.get("")
+def list_cases(service: TheService, session: TheSession) -> list[CaseAnswer]:
+    """All cases of the session, oldest first."""
+    return [CaseAnswer.of(case, service.model.version) for case in session.cases.copy().values()]
+
+
+@router.get(".csv", responses={200: {"content": {"text/csv": {}}}}, response_class=Response)
+def table(service: TheService, session: TheSession, threshold: ThresholdName = None) -> Response:
+    """All cases as a table, the most malignant first."""
+    chosen = _threshold(service, threshold)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    by_malignancy = sorted(session.cases.copy().values(), key=lambda case: -case.finding.probabilities[MALIGNANT])
+    for case in by_malignancy:
+        writer.writerow(_row(case, chosen, service.model.version))
+    return _download(buffer.getvalue().encode(), "text/csv; charset=utf-8", "busi-keras-cases.csv")
+
+
+@router.get("/{key}", responses=NOT_THERE)
+def show(key: str, service: TheService, session: TheSession) -> CaseAnswer:
+    """One case."""
+    return CaseAnswer.of(session.case(key), service.model.version)
+
+
+@router.delete("/{key}", status_code=204, responses=NOT_THERE)
+def remove(key: str, session: TheSession) -> None:
+    """Remove a case and its pixels."""
+    session.case(key).remove()
+    del session.cases[key]
+
+
+@router.get("/{key}/image.png", responses=PNG, response_class=Response)
+def image(key: str, session: TheSession) -> Response:
+    """The image as the network saw it: 8 bits, upright, without what else its file held."""
+    return _png(session.case(key).folder / "image.png")
+
+
+@router.get("/{key}/mask.png", responses=PNG, response_class=Response)
+def mask(key: str, session: TheSession) -> Response:
+    """The mask, 0 and 255: the reader's where there is one, else the network's."""
+    corrected = session.case(key).folder / "corrected.png"
+    return _png(corrected if corrected.exists() else session.case(key).folder / "mask.png")
+
+
+@router.get("/{key}/mask_probability.png", responses=PNG, response_class=Response)
+def mask_probability(key: str, session: TheSession) -> Response:
+    """The probability of lesion in each pixel, 0-255."""
+    return _png(session.case(key).folder / "mask_probability.png")
+
+
+@router.get("/{key}/heat_map.png", responses=PNG, response_class=Response)
+def heat_map(key: str, session: TheSession) -> Response:
+    """Grad-CAM of the class, in colours (viridis)."""
+    case = session.case(key)
+    if not case.has_heat_map:
+        raise NotThereError("nothing in this image speaks for the class, so there is no heat map")
+    grey = read_image((case.folder / "heat_map.png").read_bytes())[..., 0]
+    return Response(encode_png(_colours()[grey]), media_type="image/png")
+
+
+@router.get("/{key}/figure.png", responses=PNG, response_class=Response)
+def figure(key: str, service: TheService, session: TheSession) -> Response:
+    """Input, mask, heat map and overlay in one row; with the reader's mask where there is one."""
+    return Response(_report(session.case(key), service, None).figure(), media_type="image/png")
+
+
+@router.get("/{key}/report.pdf", responses={200: {"content": {"application/pdf": {}}}}, response_class=Response)
+def report_pdf(key: str, service: TheService, session: TheSession, threshold: ThresholdName = None) -> Response:
+    """The report on one page."""
+    content = _report(session.case(key), service, threshold).to_pdf()
+    return _download(content, "application/pdf", "busi-keras-report.pdf")
+
+
+@router.get("/{key}/report.json", responses=NOT_THERE, response_class=JSONResponse)
+def report_json(key: str, service: TheService, session: TheSession, threshold: ThresholdName = None) -> JSONResponse:
+    """The report as JSON, with image, mask and figure in base64."""
+    document = _report(session.case(key), service, threshold).to_json()
+    return JSONResponse(document, headers=_as_file("busi-keras-report.json"))
+
+
+@router.put(
+    "/{key}/correction", responses=NOT_THERE | {422: {"model": ErrorAnswer, "description": "It contradicts itself."}}
+)
+def correct(key: str, said: CorrectionRequest, service: TheService, session: TheSession) -> CorrectionAnswer:
+    """Say what is right instead: a class and a mask. Saved in BUSI's layout where the server has a folder for it."""
+    case = session.case(key)
+    drawn = _drawn_mask(said, case)
+    check_correction(said.label, drawn)
+    saved = None
+    if service.settings.corrections is not None:
+        provenance = Provenance(case.finding.label, service.model.version, _now())
+        saved = str(
+            save_correction(
+                service.settings.corrections, case.image(), drawn, said.label, provenance, phantom=case.phantom
+            )
+        )
+    case.correct(drawn, Correction(said.label, saved))
+    service.metrics.corrections.inc()
+    return CorrectionAnswer(said.label, saved)
+
+
+def _drawn_mask(said: CorrectionRequest, case: Case) -> np.ndarray:
+    if said.mask_png is None:
+        return case.prediction().mask
+    try:
+        drawn = read_mask(base64.b64decode(said.mask_png, validate=True))
+    except binascii.Error:
+        raise UsageError("the mask is not in base64; send a PNG's bytes in base64") from None
+    if drawn.shape != (case.height, case.width):
+        height, width = drawn.shape
+        raise UsageError(f"the mask is {width} x {height} px; draw it on the image, {case.width} x {case.height} px")
+    return drawn
+
+
+def _report(case: Case, service: Service, threshold: str | None) -> CaseReport:
+    return CaseReport(
+        name=case.name if case.frames == 1 else f"{case.name}, frame {case.frame + 1} of {case.frames}",
+        image=case.image(),
+        prediction=case.prediction(),
+        model=service.model.version,
+        software=f"busi_keras {__version__}",
+        date=_now(),
+        threshold=_threshold(service, threshold),
+        spacing_mm=case.spacing_mm,
+        corrected_mask=case.corrected_mask(),
+        corrected_label=case.correction.label if case.correction else None,
+    )
+
+
+def _threshold(service: Service, name: str | None) -> Threshold | None:
+    if name is None:
+        return service.thresholds[0] if service.thresholds else None
+    for threshold in service.thresholds:
+        if threshold.name == name:
+            return threshold
+    raise UsageError(f"the model has no threshold {name}; it has {[t.name for t in service.thresholds] or 'none'}")
+
+
+def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]:
+    found = case.finding
+    largest = found.lesions[0] if found.lesions else None
+    return (
+        f"'{case.name}" if case.name.startswith(FORMULA_STARTS) else case.name,  # a spreadsheet would run it
+        case.frame,
+        found.label,
+        *(f"{p:.6f}" for p in found.probabilities),
+        "" if threshold is None else ("yes" if threshold.suspicious(found) else "no"),
+        len(found.lesions),
+        " ".join(map(str, largest.box)) if largest else "",
+        largest.area_px if largest else "",
+        f"{largest.area_mm2(case.spacing_mm):.1f}" if largest and case.spacing_mm else "",
+        case.correction.label if case.correction else "",
+        "; ".join(found.warnings),
+        model,
+    )
+
+
+def _colours() -> np.ndarray:
+    return (255 * colormaps[COLOUR_MAP](np.arange(256))[:, :3]).round().astype(np.uint8)
+
+
+def _png(file: Path) -> Response:
+    return Response(file.read_bytes(), media_type="image/png")
+
+
+def _download(content: bytes, media_type: str, name: str) -> Response:
+    return Response(content, media_type=media_type, headers=_as_file(name))
+
+
+def _as_file(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
+
+
+def _now() -> str:
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,70 @@
+"""Uploaded bytes become frames: the one place that knows which kinds of file the page takes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from busi_keras.errors import UsageError
+from busi_keras.imaging import pixel_count, read_image
+
+_ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of an upload.
+
+    Attributes:
+        image: uint8 `(height, width, 3)`.
+        spacing_mm: from one pixel to the next, down and across, in mm; None where it is not known.
+        warnings: why not to trust what is said of it; they stand before the network's own.
+    """
+
+    image: np.ndarray
+    spacing_mm: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Frames(Protocol):
+    """The frames of an upload, decoded one at a time.
+
+    Attributes:
+        count: how many there are, at least 1.
+        pixels: of one frame, known before it is decoded.
+    """
+
+    count: int
+    pixels: int
+
+    def read(self, index: int) -> Frame:
+        """Frame `index`, from 0; raises `UsageError` where it cannot be decoded."""
+
+
+def open_frames(upload: Path) -> Frames:
+    """The frames in an uploaded file, whatever it was called; what it is, its first bytes say.
+
+    Raises:
+        UsageError: it is no image, or one of a kind that is refused. The message does not name the file: its path is
+            the server's own affair.
+    """
+    with upload.open("rb") as stream:
+        beginning = stream.read(len(_ZIP))
+    if beginning == _ZIP:
+        raise UsageError("this is a zip archive; unpack it and drop the images that are in it")
+    return StillImage(upload)
+
+
+class StillImage:
+    """A PNG, JPEG, BMP, GIF or TIFF file: one frame, whose pixel spacing nobody knows."""
+
+    count = 1
+
+    def __init__(self, upload: Path) -> None:
+        self._content = upload.read_bytes()
+        self.pixels = pixel_count(self._content)
+
+    def read(self, index: int) -> Frame:
+        """The image."""
+        return Frame(read_image(self._content))

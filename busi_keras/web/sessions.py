@@ -1,0 +1,161 @@
+"""Who is using the page: a session holds uploads and cases, and everything of it goes when it ends."""
+
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from busi_keras.web.case import Case
+from busi_keras.web.frames import Frames
+from busi_keras.web.private_folder import PrivateFolder
+
+IDLE_SECONDS = 600.0
+MAX_SESSIONS = 200
+MAX_CASES = 2000
+MAX_STORED_BYTES = 2_000_000_000
+SHARE_OF_FREE_SPACE = 0.5
+LONGEST_NAME = 200
+
+
+class NotThereError(Exception):
+    """What was asked for does not exist in this session, or no more."""
+
+
+class NoRoomError(Exception):
+    """As much is stored as may be; the message says how to get on."""
+
+
+@dataclass
+class Upload:
+    """A file that was uploaded and whose frames are asked for one after another.
+
+    Attributes:
+        name: what the user's machine calls it; shown as text, never used as a path.
+    """
+
+    name: str
+    file: Path
+    frames: Frames
+    stored_bytes: int
+    done: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Session:
+    """One browser's uploads and cases.
+
+    Attributes:
+        token: what the browser's cookie holds.
+        folder: only this session's.
+        signed_in: whether its user gave the password.
+        seen: when it was used last, in seconds of the monotonic clock.
+    """
+
+    token: str
+    folder: Path
+    signed_in: bool
+    seen: float
+    uploads: dict[str, Upload] = field(default_factory=dict)
+    cases: dict[str, Case] = field(default_factory=dict)
+
+    def upload(self, key: str) -> Upload:
+        """An upload; raises `NotThereError`."""
+        if key not in self.uploads:
+            raise NotThereError("this upload is not there any more; drop the file again")
+        return self.uploads[key]
+
+    def case(self, key: str) -> Case:
+        """A case; raises `NotThereError`."""
+        if key not in self.cases:
+            raise NotThereError("this case is not there any more; drop the image again")
+        return self.cases[key]
+
+    def remove_upload(self, key: str) -> None:
+        """Removes a file whose frames are not needed any more."""
+        upload = self.uploads.pop(key, None)
+        if upload is not None:
+            upload.file.unlink(missing_ok=True)
+
+    def frame_done(self, key: str, index: int) -> None:
+        """Notes that a frame was predicted, or cannot be; after the last one the file goes."""
+        upload = self.uploads.get(key)
+        if upload is not None:
+            upload.done.add(index)
+            if len(upload.done) == upload.frames.count:
+                self.remove_upload(key)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes of the folder."""
+        held: list[Upload | Case] = [*self.uploads.values(), *self.cases.values()]
+        return sum(one.stored_bytes for one in held)
+
+
+class Sessions:
+    """All sessions of a server. Not for several threads: the event loop's alone.
+
+    Args:
+        folder: where they keep their files.
+        idle_seconds: a session that was not used for so long ends.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        folder: PrivateFolder,
+        idle_seconds: float = IDLE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._idle_seconds, self._clock = folder, idle_seconds, clock
+        self._limit = min(MAX_STORED_BYTES, int(SHARE_OF_FREE_SPACE * folder.free_bytes()))
+        self._sessions: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What all of them take."""
+        return sum(session.stored_bytes for session in self._sessions.values())
+
+    def find(self, token: str | None) -> Session | None:
+        """The session of a cookie, which is used now; None where there is none, or none any more."""
+        session = self._sessions.get(token or "")
+        if session is not None:
+            session.seen = self._clock()
+        return session
+
+    def start(self, signed_in: bool = False) -> Session:
+        """A new session; raises `NoRoomError` where there are too many."""
+        self.end_idle()
+        if len(self._sessions) >= MAX_SESSIONS:
+            raise NoRoomError("too many people are using this server; try again later")
+        session = Session(secrets.token_urlsafe(32), self._folder.new_session(), signed_in, self._clock())
+        self._sessions[session.token] = session
+        return session
+
+    def make_room(self, session: Session, size: int) -> None:
+        """Says whether a file of that size still fits; raises `NoRoomError` where it does not."""
+        if len(session.cases) + len(session.uploads) >= MAX_CASES:
+            raise NoRoomError(f"{MAX_CASES} images are open; remove some, or end the session")
+        if self.stored_bytes + size > self._limit:
+            raise NoRoomError("the server's memory for images is full; remove some, or end the session")
+
+    def end(self, session: Session) -> None:
+        """Ends a session: nothing of it stays."""
+        self._sessions.pop(session.token, None)
+        shutil.rmtree(session.folder, ignore_errors=True)
+
+    def end_idle(self) -> None:
+        """Ends the sessions that nobody uses any more."""
+        for session in list(self._sessions.values()):
+            if self._clock() - session.seen > self._idle_seconds:
+                self.end(session)
+
+
+def shown_name(given: str) -> str:
+    """A file's name as it may be shown: without the folders before it, control characters, and all beyond 200."""
+    name = given.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(c for c in name if c.isprintable())[:LONGEST_NAME].strip() or "unnamed"

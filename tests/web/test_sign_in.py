@@ -1,0 +1,64 @@
+"""User and password."""
+
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+
+from busi_keras.errors import UsageError
+from busi_keras.web import server_routes
+from busi_keras.web.access import Credentials
+
+
+@pytest.fixture
+def guarded(connect: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    monkeypatch.setattr(server_routes, "WRONG_PASSWORD_SECONDS", 0.0)
+    return connect(credentials=Credentials("reader", "correct horse"))
+
+
+def test_without_a_password_only_health_and_the_way_in_are_open(guarded: TestClient) -> None:
+    for address in ("/health", "/ready", "/login"):
+        assert guarded.get(address).status_code == 200
+    sent_away = guarded.get("/", follow_redirects=False)
+    assert (sent_away.status_code, sent_away.headers["location"]) == (303, "/login")
+    for address in ("/api/model", "/metrics", "/openapi.json", "/api/cases", "/api/examples/0.png"):
+        answer = guarded.get(address)
+        assert answer.status_code == 401, address
+        assert answer.json() == {"error": "sign in first"}
+        assert "Basic" not in answer.headers["WWW-Authenticate"]  # the browser would ask in a window of its own
+    assert guarded.post("/api/predictions", content=b"x").status_code == 401
+
+
+def test_signing_in_and_out(guarded: TestClient) -> None:
+    wrong = guarded.post("/api/login", json={"user": "reader", "password": "wrong"})
+    assert wrong.status_code == 401
+    assert wrong.json()["error"] == "this user and password do not match; try again"
+    assert guarded.get("/api/model").status_code == 401
+    assert guarded.post("/api/login", json={"user": "reader", "password": "correct horse"}).status_code == 204
+    assert guarded.get("/api/model").json()["signed_in"] is True
+    assert guarded.get("/api/cases").json() == []
+    assert guarded.delete("/api/session").status_code == 204
+    assert guarded.get("/api/model").status_code == 401
+
+
+def test_programs_send_the_password_with_each_request(guarded: TestClient) -> None:
+    assert guarded.get("/metrics", auth=("reader", "correct horse")).status_code == 200
+    for wrong in (("reader", "correct hors"), ("Reader", "correct horse"), ("reader", ""), ("reäder", "ö")):
+        assert guarded.get("/metrics", auth=wrong).status_code == 401
+    for header in ("Basic ???", "Basic", "Bearer correct horse", "Basic cmVhZGVy"):
+        assert guarded.get("/metrics", headers={"Authorization": header}).status_code == 401
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(guarded: TestClient) -> None:
+    answer = guarded.post("/api/login", json={"user": "reader", "password": "correct horse"})
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+
+
+def test_a_user_without_a_password_is_refused() -> None:
+    assert Credentials.from_environment({}) is None
+    with pytest.raises(UsageError, match="BUSI_KERAS_USER is set, but BUSI_KERAS_PASSWORD is not"):
+        Credentials.from_environment({"BUSI_KERAS_USER": "reader"})
+    with pytest.raises(UsageError, match="BUSI_KERAS_PASSWORD is set, but BUSI_KERAS_USER is not"):
+        Credentials.from_environment({"BUSI_KERAS_PASSWORD": "secret"})

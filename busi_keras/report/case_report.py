@@ -123,10 +123,12 @@ class CaseReport:
         top = self._write_warnings(page, 0.912)
         height = 0.30
         self._draw_image(page.add_axes((0.08, top - height, 0.5, height)))
-        page.text(0.62, top, "\n".join(self._findings()), fontsize=9.5, va="top", linespacing=1.5)
-        axis = page.add_axes((0.06, top - height - 0.30, 0.88, 0.26))
+        page.text(0.62, top, f"Class: {self.prediction.label}", fontsize=15, va="top", weight="bold")
+        page.text(0.62, top - 0.03, "\n".join(self._findings()), fontsize=9.5, va="top", linespacing=1.5)
+        axis = page.add_axes((0.06, top - height - 0.28, 0.88, 0.26))
         axis.imshow(panels)
         axis.set_axis_off()
+        axis.set_anchor("N")
         page.text(0.08, 0.05, "\n".join(self._provenance()), fontsize=8, va="bottom", linespacing=1.5)
         return page
 
@@ -150,8 +152,7 @@ class CaseReport:
             axis.legend(loc="lower right", fontsize=7, facecolor="black", labelcolor="white", framealpha=0.6)
 
     def _findings(self) -> list[str]:
-        found = [f"Class: {self.prediction.label}"]
-        found += [f"   {n} {p:.1%}" for n, p in zip(CLASSES, self.prediction.probabilities, strict=True)]
+        found = [f"{n} {p:.1%}" for n, p in zip(CLASSES, self.prediction.probabilities, strict=True)]
         if self.threshold is not None:
             at_or_below = "at or above" if self.threshold.suspicious(self.prediction) else "below"
             found += [f"Malignant is {at_or_below} the", f"{self.threshold.name} threshold, {self.threshold.value:.1%}"]

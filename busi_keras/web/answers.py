@@ -152,7 +152,8 @@ class ModelAnswer:
 
     Attributes:
         thresholds: from which probability of malignant on an image counts as suspicious, most sensitive first.
-        notices: what one must know of it before believing any result.
+        warnings: why not to trust any result of it.
+        notices: what happened to it meanwhile.
         corrections: whether the server saves corrections.
         max_upload_bytes: a larger file is refused.
         idle_seconds: a session ends when the page was closed for so long.
@@ -167,6 +168,7 @@ class ModelAnswer:
     scored: str
     scores: dict[str, float | None]
     thresholds: dict[str, float]
+    warnings: list[str]
     notices: list[str]
     examples: list[str]
     corrections: bool

@@ -66,7 +66,6 @@ def model(service: TheService) -> ModelAnswer:
     """The model behind the page: which one, its thresholds and scores, and what one must know of it."""
     _ = service.queue
     card, change = service.model.card, service.model.file_change()
-    phantoms = [f"This model was {TRAINED_ON_PHANTOMS}."] if card.phantom else []
     return ModelAnswer(
         version=service.model.version,
         approach=card.approach,
@@ -76,7 +75,8 @@ def model(service: TheService) -> ModelAnswer:
         scored=card.scored,
         scores={name: value for name, value in card.scores.items() if isinstance(value, int | float | None)},
         thresholds={threshold.name: threshold.value for threshold in service.thresholds},
-        notices=[*phantoms, *([change] if change else [])],
+        warnings=[TRAINED_ON_PHANTOMS] if card.phantom else [],
+        notices=[change] if change else [],
         examples=[example.name for example in service.examples.all],
         corrections=service.settings.corrections is not None,
         max_upload_bytes=service.settings.max_upload_bytes,
@@ -102,6 +102,11 @@ async def sign_in(given: SignIn, request: Request, service: TheService) -> Respo
         await asyncio.sleep(WRONG_PASSWORD_SECONDS)
         return JSONResponse({"error": "this user and password do not match; try again"}, 401)
     return _started(service, request, signed_in=True)
+
+
+@router.get("/api/session", status_code=204, responses={410: {"model": ErrorAnswer}}, tags=["session"])
+def keep_session(session: TheSession) -> None:
+    """Say that the session is still wanted: 204; 410 where it has ended."""
 
 
 @router.post("/api/session", status_code=204, tags=["session"])

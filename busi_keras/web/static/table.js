@@ -1,0 +1,97 @@
+// All images of the session in a table that sorts, the most malignant first.
+
+const COLUMNS = [
+  { title: "Image", of: (one) => one.name.toLowerCase(), text: (one) => (one.frames > 1 ? `${one.name}, frame ${one.frame + 1}` : one.name) },
+  { title: "Class", of: (one) => one.finding.label, text: (one) => one.finding.label },
+  { title: "Malignant", of: (one) => one.finding.probabilities.malignant, number: true, text: (one) => percent(one.finding.probabilities.malignant) },
+  { title: "Suspicious", of: (one, threshold) => suspicious(one, threshold), text: (one, threshold) => (threshold ? (suspicious(one, threshold) ? "yes" : "no") : "–") },
+  { title: "Largest lesion", of: (one) => one.finding.lesions[0]?.area_px ?? 0, number: true, text: largest },
+  { title: "Warnings", of: (one) => one.finding.warnings.length, number: true, text: (one) => (one.finding.warnings.length ? `⚠ ${one.finding.warnings.length}` : "none") },
+  { title: "Corrected", of: (one) => one.correction?.label ?? "", text: (one) => one.correction?.label ?? "" },
+];
+
+export class CaseTable {
+  /** @param {HTMLTableElement} table @param {(key: string) => void} open told which case was clicked. */
+  constructor(table, open) {
+    this.body = table.tBodies[0];
+    this.open = open;
+    this.column = 2;
+    this.descending = true;
+    this.heads = COLUMNS.map((column, index) => this.#head(column, index));
+    table.tHead.rows[0].append(...this.heads);
+  }
+
+  /** @param {object[]} cases @param {{value: number} | null} threshold @param {string | null} openKey */
+  show(cases, threshold, openKey) {
+    this.shown = { cases, threshold, openKey };
+    const { of } = COLUMNS[this.column];
+    const sign = this.descending ? -1 : 1;
+    this.sorted = [...cases].sort((a, b) => sign * compared(of(a, threshold), of(b, threshold)));
+    this.heads.forEach((head, index) => {
+      head.ariaSort = index === this.column ? (this.descending ? "descending" : "ascending") : "none";
+    });
+    this.body.replaceChildren(...this.sorted.map((one) => this.#row(one)));
+  }
+
+  #head(column, index) {
+    const head = document.createElement("th");
+    head.scope = "col";
+    if (column.number) head.className = "number";
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = column.title;
+    button.addEventListener("click", () => {
+      this.descending = this.column === index ? !this.descending : Boolean(column.number);
+      this.column = index;
+      this.show(this.shown.cases, this.shown.threshold, this.shown.openKey);
+    });
+    head.append(button);
+    return head;
+  }
+
+  #row(one) {
+    const row = document.createElement("tr");
+    row.dataset.key = one.key;
+    if (one.key === this.shown.openKey) row.className = "open";
+    COLUMNS.forEach((column, index) => {
+      const cell = row.insertCell();
+      if (column.number) cell.className = "number";
+      const text = column.text(one, this.shown.threshold);
+      if (index === 0) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "link";
+        button.textContent = text;
+        cell.append(button);
+      } else {
+        cell.textContent = text;
+      }
+    });
+    if (suspicious(one, this.shown.threshold)) row.classList.add("suspicious");
+    row.addEventListener("click", () => this.open(one.key));
+    return row;
+  }
+}
+
+/** 0.5 as `50.0 %`. */
+export function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** Whether a case is at or beyond a threshold. */
+export function suspicious(one, threshold) {
+  return Boolean(threshold) && one.finding.probabilities.malignant >= threshold.value;
+}
+
+/** A lesion's area, in mm² where the pixel spacing is known. */
+export function area(lesion) {
+  return lesion.area_mm2 === null ? `${lesion.area_px.toLocaleString("en")} px` : `${lesion.area_mm2.toFixed(0)} mm²`;
+}
+
+function largest(one) {
+  return one.finding.lesions.length ? area(one.finding.lesions[0]) : "none";
+}
+
+function compared(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -51,6 +51,12 @@ def create_app(model: ServedModel, settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages come from a CDN
         redoc_url=None,
+        telemetry={
+            "auto_configure": False,
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # whatever the environment
     )
     app.state.service = service
     app.include_router(server_routes.router)

@@ -1,12 +1,16 @@
 """The model behind the page: loaded once, beside the first page, and compared with its file from then on."""
 
 import hashlib
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from busi_keras.card import Card
 from busi_keras.data.phantom import make_phantom
+from busi_keras.errors import UsageError
+from busi_keras.inference.formats import is_standalone
 from busi_keras.inference.predictor import Predictor
 
 LOADING, READY, FAILED = "loading", "ready", "failed"
@@ -67,7 +71,7 @@ class ServedModel:
         try:
             self._seen = _stamps(self.path)
             self._digest = _digest(self._seen)
-            predictor = self._load(self.path)
+            predictor = _load_own_copy(self.path, self._load) if is_standalone(self.path) else self._load(self.path)
             image = make_phantom(seed=0, index=0, label=0).image
             predictor.predict([image[..., None].repeat(3, axis=-1)])  # the first run is the slow one
             self._predictor = predictor
@@ -76,6 +80,21 @@ class ServedModel:
             self.error = error
             self.state = FAILED
         finished()
+
+
+def _load_own_copy(path: Path, load: Callable[[Path], Predictor]) -> Predictor:
+    """A predictor that does not mind what becomes of its file.
+
+    OpenVINO and LiteRT map it into memory: written over in place, it would end the process, or change what it says.
+    """
+    with tempfile.TemporaryDirectory(prefix="busi_keras-model-") as folder:
+        for file in model_files(path):
+            shutil.copyfile(file, Path(folder) / file.name)
+        copy = Path(folder) / path.name
+        try:
+            return load(copy)
+        except UsageError as error:
+            raise UsageError(str(error).replace(str(copy), str(path))) from None
 
 
 def model_files(path: Path) -> list[Path]:

@@ -3,22 +3,23 @@
 import { ask, pixels, sessionEnded } from "./api.js";
 import { contour } from "./contour.js";
 import { MaskEditor } from "./editor.js";
+import { describeCanvas, showClass, showFinding } from "./finding.js";
 import { droppedFiles, Intake } from "./intake.js";
-import { area, CaseTable, percent, suspicious } from "./table.js";
+import { CaseTable, percent } from "./table.js";
 import { Viewer } from "./viewer.js";
+import { $, element, notice, say, sentence, terms, warning } from "./writing.js";
 
 const KEEP_ALIVE_MS = 60_000;
-const LOADING_MS = 1000;
+const TABLE_MS = 200;
 const HALF = 127.5;
-const SHOWN_LESIONS = 5;
 
-const $ = (id) => document.getElementById(id);
 const cases = new Map();
 let model = null;
 let thresholds = []; // {name, value}, most sensitive first
 let openCase = null;
 let opening = new AbortController();
 let modelsMask = null;
+let tableTimer = null;
 
 const viewer = new Viewer($("canvas"), (scale) => {
   $("zoom-shown").textContent = `${Math.round(100 * scale)} %`;
@@ -41,7 +42,8 @@ async function start() {
     showModel();
     for (const one of await (await ask("/api/cases")).json()) cases.set(one.key, one);
     showTable();
-    if (cases.size) open(table.sorted[0]);
+    if (openCase) showClass(openCase, thresholds, threshold());
+    else if (cases.size) open(table.sorted[0]);
   } catch (error) {
     notice(error.message);
   }
@@ -116,7 +118,7 @@ async function keepAlive() {
     notice(...model.notices);
   } catch (error) {
     if (sessionEnded(error)) ended();
-    else notice(...model.notices, error.message);
+    else notice(...(model?.notices ?? []), error.message);
   }
 }
 
@@ -158,7 +160,7 @@ function connectIntake() {
   intake.addEventListener("case", ({ detail }) => {
     cases.set(detail.case.key, detail.case);
     say(`${detail.case.name}: ${detail.case.finding.label}`);
-    showTable();
+    showTableSoon();
     if (detail.single || !openCase) open(detail.case);
   });
 }
@@ -195,11 +197,8 @@ async function open(one) {
   document.body.classList.add("has-case");
   $("case").hidden = false;
   $("case-name").textContent = one.frames > 1 ? `${one.name}, frame ${one.frame + 1} of ${one.frames}` : one.name;
-  showWarnings(one);
-  showClass(one);
-  showLesions(one);
+  showFinding(one, thresholds, threshold());
   showCorrection(one);
-  $("model-version").textContent = `Model ${one.finding.model}`;
   $("figure-box").open = false;
   $("figure").removeAttribute("src");
   showTable();
@@ -208,7 +207,7 @@ async function open(one) {
   } catch (error) {
     if (error.name === "AbortError") return;
     if (sessionEnded(error)) ended();
-    else notice(...model.notices, error.message);
+    else notice(...(model?.notices ?? []), error.message);
   }
 }
 
@@ -239,90 +238,10 @@ async function showPixels(one, signal) {
   setBrush();
 }
 
-function showWarnings(one) {
-  const shown = one.finding.warnings.map(warning);
-  if (one.phantom) shown.push(element("p", "notice", "A phantom: a synthetic image that this page made as an example."));
-  $("warnings").replaceChildren(...shown);
-}
-
-function showClass(one) {
-  const { label, probabilities } = one.finding;
-  for (const id of ["label", "summary"]) {
-    $(id).textContent = id === "label" ? label : `${label}, ${percent(probabilities[label])}`;
-    $(id).dataset.label = label;
-  }
-  const active = threshold();
-  $("bars").replaceChildren(...Object.entries(probabilities).flatMap(([name, share]) => {
-    const bar = element("dd", name === label ? "bar predicted" : "bar");
-    const track = element("span", "track");
-    track.dataset.label = name;
-    const fill = element("span", "fill");
-    fill.style.width = `${100 * share}%`;
-    track.append(fill);
-    if (name === "malignant") {
-      for (const one of thresholds) {
-        const mark = element("span", one === active ? "mark active" : "mark");
-        mark.style.left = `${100 * one.value}%`;
-        mark.title = `${one.name}: ${percent(one.value)}`;
-        track.append(mark);
-      }
-    }
-    bar.append(track, element("span", "share", percent(share)));
-    return [element("dt", "", name), bar];
-  }));
-  showVerdict(one, active);
-}
-
-function showVerdict(one, active) {
-  const above = suspicious(one, active);
-  $("verdict").classList.toggle("suspicious", above);
-  $("verdict").hidden = !active;
-  const slider = $("sensitivity");
-  if (!active) {
-    $("sensitivity-note").textContent = "This model carries no operating thresholds: its validation had no malignant image, or nothing else.";
-    slider.setAttribute("aria-valuetext", "no thresholds");
-    return;
-  }
-  const where = above ? "at or above" : "below";
-  $("verdict").textContent = `${above ? "Suspicious: malignant" : "Malignant"} is ${where} the ${active.name} threshold, ${percent(active.value)}`;
-  slider.setAttribute("aria-valuetext", `${active.name}: malignant from ${percent(active.value)} on`);
-  const meanings = {
-    screening: "Screening: found 95 % of the malignant validation images, or more.",
-    balanced: "Balanced: sensitivity and specificity together were highest in validation.",
-  };
-  const same = thresholds.every(({ value }) => value === active.value) && thresholds.length > 1 ? " In this model all thresholds are the same." : "";
-  $("sensitivity-note").textContent = (meanings[active.name] ?? `Threshold ${active.name}.`) + same;
-}
-
-function showLesions(one) {
-  const { lesions, spacing_mm: spacing } = one.finding;
-  $("no-lesion").hidden = lesions.length > 0;
-  $("lesions").hidden = $("spacing").hidden = lesions.length === 0;
-  $("lesions").tBodies[0].replaceChildren(...lesions.slice(0, SHOWN_LESIONS).map((lesion, index) => {
-    const row = document.createElement("tr");
-    const [x0, y0, x1, y1] = lesion.box;
-    const size = lesion.size_mm ? `${lesion.size_mm.map((mm) => mm.toFixed(1)).join(" × ")} mm` : `${x1 - x0} × ${y1 - y0} px`;
-    for (const text of [index + 1, size, area(lesion), `${x0}, ${y0} – ${x1}, ${y1}`]) row.insertCell().textContent = text;
-    row.addEventListener("pointerenter", () => viewer.highlight(index));
-    row.addEventListener("pointerleave", () => viewer.highlight(-1));
-    return row;
-  }));
-  const more = lesions.length > SHOWN_LESIONS ? `And ${lesions.length - SHOWN_LESIONS} smaller. ` : "";
-  $("spacing").textContent = more + (spacing
-    ? `Pixel spacing ${spacing[1].toFixed(3)} × ${spacing[0].toFixed(3)} mm.`
-    : "Sizes are in pixels: the file does not say how large a pixel is.");
-}
-
 function showCorrection(one) {
   const right = one.correction?.label ?? one.finding.label;
   for (const input of document.getElementsByName("right-class")) input.checked = input.value === right;
   outcome(one.correction ? savedSentence(one.correction) : "", false);
-}
-
-function describeCanvas(one) {
-  const { lesions, label } = one.finding;
-  const found = lesions.length ? `${lesions.length} outlined ${lesions.length === 1 ? "lesion" : "lesions"}` : "no lesion outlined";
-  $("canvas").setAttribute("aria-label", `Ultrasound image, ${found}, class ${label}`);
 }
 
 function close() {
@@ -354,6 +273,14 @@ function showTable() {
   }
 }
 
+/** Of hundreds of images, not for each. */
+function showTableSoon() {
+  tableTimer ??= setTimeout(() => {
+    tableTimer = null;
+    showTable();
+  }, TABLE_MS);
+}
+
 // ---- controls ----
 
 function connectControls() {
@@ -371,7 +298,7 @@ function connectControls() {
   $("zoom-out").addEventListener("click", () => viewer.zoom(0.8));
   $("zoom-fit").addEventListener("click", () => viewer.fit());
   $("sensitivity").addEventListener("input", () => {
-    if (openCase) showClass(openCase);
+    if (openCase) showClass(openCase, thresholds, threshold());
     showTable();
   });
   $("previous").addEventListener("click", () => turn(-1));
@@ -388,6 +315,10 @@ function connectControls() {
   $("brush-size").addEventListener("input", setBrush);
   for (const input of document.getElementsByName("brush")) input.addEventListener("change", setBrush);
   $("save-correction").addEventListener("click", saveCorrection);
+  const rows = $("lesions").tBodies[0];
+  const highlight = (event) => viewer.highlight((event.target.closest("tr")?.rowIndex ?? 0) - 1);
+  rows.addEventListener("pointerover", highlight);
+  rows.addEventListener("pointerleave", () => viewer.highlight(-1));
   leaveEditing();
 }
 
@@ -471,40 +402,8 @@ async function endSession() {
   location.reload();
 }
 
-// ---- small things ----
-
-function notice(...sentences) {
-  $("notices").replaceChildren(...sentences.map((text) => element("p", "notice strong", sentence(text))));
-}
-
-function warning(text) {
-  const line = element("p", "warning");
-  line.append(element("strong", "", "Warning"), ` ${sentence(text)}`);
-  return line;
-}
-
-function say(text) {
-  $("said").textContent = text;
-}
-
-function sentence(text) {
-  const begun = text[0].toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
-}
-
 function firstChannel({ data }) {
   const values = new Uint8Array(data.length / 4);
   for (let index = 0; index < values.length; index++) values[index] = data[4 * index];
   return values;
-}
-
-function terms(facts) {
-  return Object.entries(facts).flatMap(([term, text]) => [element("dt", "", term), element("dd", "", text)]);
-}
-
-function element(tag, className = "", text = "") {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.textContent = text;
-  return made;
 }

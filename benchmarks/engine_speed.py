@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import peak_megabytes, processor_seconds
+from machine import peak_megabytes, processor_name, processor_seconds
 from PIL import Image
 
 from busi_keras.card import Card, attach_card
@@ -253,12 +253,6 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "predict_seconds": {name: time_predict(models[name], image, options.predict_rounds) for name in timed},
         "quiet": all(result["quiet"] for result in results.values()),
     }
-
-
-def processor_name() -> str:
-    """As Linux gives it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def table(results: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 
 from busi_keras.data.phantom import make_phantom
 from busi_keras.errors import UsageError
-from busi_keras.imaging import Letterbox, encode_png, read_image, read_mask, resize
+from busi_keras.imaging import Letterbox, encode_png, pixel_count, pixels_digest, read_image, read_mask, resize
 
 GREY = np.add.outer(np.arange(24), 7 * np.arange(30)).astype(np.uint8)
 COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
@@ -385,3 +385,18 @@ def test_tensorflow_resamples_to_the_same_numbers(height: int, width: int, size:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
         back = tf.image.resize(theirs, (height, width), antialias=True).numpy()
         np.testing.assert_allclose(box.invert(box.apply(pixels)), back, rtol=0, atol=tolerance)
+
+
+def test_pixels_are_counted_from_the_header_alone() -> None:
+    whole = encoded(NOISE)
+    assert pixel_count(whole) == 24 * 30
+    assert pixel_count(whole[:60]) == 24 * 30
+    with pytest.raises(UsageError, match="no image that can be read"):
+        pixel_count(b"text")
+
+
+def test_the_digest_is_the_pixels_and_their_shape_not_the_file() -> None:
+    digest = pixels_digest(NOISE)
+    assert pixels_digest(read_image(encoded(NOISE, "BMP"))) == digest
+    assert pixels_digest(NOISE.reshape(30, 24, 3)) != digest
+    assert pixels_digest(NOISE[:, ::-1]) != digest

@@ -1,5 +1,6 @@
 """The web application: routes, what goes around them, and how errors become answers."""
 
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -96,9 +97,13 @@ def _answer_errors(app: FastAPI) -> None:
     async def not_ready(request: Request, error: NotReadyError) -> Response:
         return _error(503, str(error), {"Retry-After": str(MODEL_LOADING_SECONDS)})
 
-    @app.exception_handler(FileNotFoundError)
-    async def gone(request: Request, error: FileNotFoundError) -> Response:
-        return _error(404, "this case was removed meanwhile")
+    @app.exception_handler(OSError)
+    async def storage(request: Request, error: OSError) -> Response:
+        if isinstance(error, FileNotFoundError):
+            return _error(404, "this image was removed meanwhile")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _error(507, "the server's memory for images is full; remove some, or end the session")
+        raise error
 
     @app.exception_handler(ClientDisconnect)
     async def left(request: Request, error: ClientDisconnect) -> Response:

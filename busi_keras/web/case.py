@@ -59,12 +59,11 @@ class Case:
     @classmethod
     def store(cls, frame: Frame, prediction: Prediction, phantom: bool, origin: "Origin", folder: Path) -> "Case":
         """A new case; its pixels are written to `folder`, a new one, probabilities with 8 bits."""
-        folder.mkdir(mode=0o700)
-        (folder / "image.png").write_bytes(encode_png(_as_stored(frame.image)))
-        (folder / "mask.png").write_bytes(encode_png(prediction.mask))
-        (folder / "mask_probability.png").write_bytes(_encode_share(prediction.mask_probability))
-        if prediction.heat_map is not None:
-            (folder / "heat_map.png").write_bytes(_encode_share(prediction.heat_map))
+        try:
+            _write_pixels(frame.image, prediction, folder)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         finding = replace(
             prediction,
             mask=_NO_MAP,
@@ -137,6 +136,15 @@ class Origin:
     name: str
     frame: int
     frames: int
+
+
+def _write_pixels(image: np.ndarray, prediction: Prediction, folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    (folder / "image.png").write_bytes(encode_png(_as_stored(image)))
+    (folder / "mask.png").write_bytes(encode_png(prediction.mask))
+    (folder / "mask_probability.png").write_bytes(_encode_share(prediction.mask_probability))
+    if prediction.heat_map is not None:
+        (folder / "heat_map.png").write_bytes(_encode_share(prediction.heat_map))
 
 
 def _as_stored(image: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from busi_keras.web.case import Case
 from busi_keras.web.frames import Frames
 from busi_keras.web.private_folder import PrivateFolder
 
-IDLE_SECONDS = 600.0
+IDLE_SECONDS = 1800.0
 MAX_SESSIONS = 200
 MAX_CASES = 2000
 MAX_STORED_BYTES = 2_000_000_000

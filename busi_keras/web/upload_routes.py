@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
+import numpy as np
 from fastapi import APIRouter, Header, Request
 from starlette.concurrency import run_in_threadpool
 
 from busi_keras.errors import UsageError
 from busi_keras.imaging import encode_png
+from busi_keras.inference.predictor import Prediction
 from busi_keras.web.answers import CaseAnswer, ErrorAnswer, FindingAnswer, PredictionAnswer, UploadAnswer
 from busi_keras.web.case import Case, Origin
 from busi_keras.web.dependencies import TheService, TheSession
-from busi_keras.web.frames import open_frames
+from busi_keras.web.frames import Frame, open_frames
 from busi_keras.web.service import Service, unless_left
 from busi_keras.web.sessions import NotThereError, Session, Upload, shown_name
 
@@ -95,15 +97,7 @@ async def predict_file(request: Request, service: TheService) -> list[Prediction
         answers = []
         for index in range(frames.count):
             async with service.predicted(frames, index) as (frame, found):
-                height, width = frame.image.shape[:2]
-                answers.append(
-                    PredictionAnswer(
-                        index,
-                        FindingAnswer.of(found, width, height, frame.spacing_mm, service.model.version, frame.warnings),
-                        _base64(encode_png(found.mask)),
-                        None if found.heat_map is None else _base64(encode_png((255 * found.heat_map).astype("uint8"))),
-                    )
-                )
+                answers.append(await run_in_threadpool(_answer, frame, found, index, service.model.version))
         return answers
     finally:
         service.sessions.end(session)
@@ -122,14 +116,24 @@ async def _add_case(key: str, given: Upload, index: int, service: Service, sessi
 
 async def _predict(given: Upload, index: int, service: Service, session: Session) -> Case:
     async with service.predicted(given.frames, index) as (frame, found):
-        return await run_in_threadpool(
-            Case.store,
-            frame,
-            found,
-            service.examples.include(frame.image),
-            Origin(given.name, index, given.frames.count),
-            session.folder / secrets.token_urlsafe(12),
-        )
+        origin = Origin(given.name, index, given.frames.count)
+        folder = session.folder / secrets.token_urlsafe(12)
+        return await run_in_threadpool(_store, frame, found, origin, folder, service)
+
+
+def _store(frame: Frame, found: Prediction, origin: Origin, folder: Path, service: Service) -> Case:
+    return Case.store(frame, found, service.examples.include(frame.image), origin, folder)
+
+
+def _answer(frame: Frame, found: Prediction, index: int, model: str) -> PredictionAnswer:
+    height, width = frame.image.shape[:2]
+    heat_map = None if found.heat_map is None else np.rint(255 * found.heat_map).astype(np.uint8)
+    return PredictionAnswer(
+        index,
+        FindingAnswer.of(found, width, height, frame.spacing_mm, model, frame.warnings),
+        _base64(encode_png(found.mask)),
+        None if heat_map is None else _base64(encode_png(heat_map)),
+    )
 
 
 async def _receive(request: Request, service: Service, session: Session, file: Path) -> None:

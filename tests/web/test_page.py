@@ -337,7 +337,7 @@ def test_a_full_queue_is_waited_for(
 def test_an_example_is_clicked_and_says_that_it_is_a_phantom(page: Page) -> None:
     page.get_by_role("button", name="benign 1").click()
     expect(page.locator("#case-name")).to_have_text("phantom benign 1.png")
-    expect(page.locator("#warnings")).to_contain_text("A phantom: a synthetic image")
+    expect(page.locator("#phantom")).to_contain_text("Phantom: a synthetic image")
     page.reload()
     expect(page.locator("#case-name")).to_have_text("phantom benign 1.png")
     page.get_by_role("button", name="End session").click()
@@ -405,6 +405,9 @@ def test_nothing_is_cut_off_at_any_width_and_text_stands_out(
     expect(page.locator("#examples button")).to_have_count(6)
     drop(page, write(tmp_path, "breast.png"))
     shown(page, "breast.png")
+    page.locator("#figure-box summary").click()
+    page.locator("#show-heat-map").check(force=True)
+    page.locator("#edit-mask").click()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for selector in ("#label", "#verdict", ".fine", ".strip strong", "#save-correction", ".research"):
         assert contrast(page, selector) >= 4.5, selector

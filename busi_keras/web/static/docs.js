@@ -14,8 +14,8 @@ for (const [path, byMethod] of Object.entries(api.paths)) {
 function route(path, method, described) {
   const box = element("details", "card");
   const summary = element("summary");
-  summary.append(element("b", "method", method.toUpperCase()), " ", element("code", "", path), " ", firstLine(described.description));
-  box.append(summary, element("p", "", described.description));
+  summary.append(element("b", "method", method.toUpperCase()), " ", element("code", "", path), " ", described.description);
+  box.append(summary);
   const facts = element("dl");
   for (const parameter of described.parameters ?? []) {
     fact(facts, `${parameter.in}: ${parameter.name}`, parameter.description ?? typeOf(parameter.schema));
@@ -45,10 +45,6 @@ function fields(name) {
 
 function fact(list, term, text) {
   list.append(element("dt", "", term), element("dd", "", text));
-}
-
-function firstLine(text = "") {
-  return text.split("\n")[0];
 }
 
 function element(tag, className = "", text = "") {

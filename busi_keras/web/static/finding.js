@@ -23,9 +23,8 @@ export function showFinding(one, thresholds, active) {
 }
 
 function showWarnings(one) {
-  const shown = one.finding.warnings.map(warning);
-  if (one.phantom) shown.push(element("p", "notice", "A phantom: a synthetic image that this page made as an example."));
-  $("warnings").replaceChildren(...shown);
+  $("warnings").replaceChildren(...one.finding.warnings.map(warning));
+  $("phantom").hidden = !one.phantom;
 }
 
 /** The class, and where it stands against the thresholds. */

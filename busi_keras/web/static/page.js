@@ -29,7 +29,11 @@ const editor = new MaskEditor(viewer, () => {
   $("correction-outcome").textContent = "";
 });
 const intake = new Intake();
-const table = new CaseTable($("case-table"), (key) => open(cases.get(key)));
+const table = new CaseTable($("case-table"), (key) => {
+  open(cases.get(key));
+  $("case").scrollIntoView();
+  $("case-name").focus({ preventScroll: true });
+});
 
 await start();
 

@@ -26,7 +26,7 @@ export class CaseTable {
     this.shown = { cases, threshold, openKey };
     const { of } = COLUMNS[this.column];
     const sign = this.descending ? -1 : 1;
-    this.sorted = [...cases].sort((a, b) => sign * compared(of(a, threshold), of(b, threshold)));
+    this.sorted = [...cases].sort((a, b) => sign * compared(of(a, threshold), of(b, threshold)) || a.name.localeCompare(b.name, "en", { numeric: true }));
     this.heads.forEach((head, index) => {
       head.ariaSort = index === this.column ? (this.descending ? "descending" : "ascending") : "none";
     });

@@ -1,0 +1,76 @@
+"""Corrections in BUSI's layout: numbers, pairs that give way, phantoms apart, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from busi_keras.data.busi import read_busi, read_sample
+from busi_keras.data.corrections import Provenance, save_correction
+from busi_keras.data.source import find_source
+from busi_keras.errors import UsageError
+
+BEFORE = Provenance("malignant", "multitask resnet50", "2026-11-24T12:00:00+00:00")
+
+
+def pair(value: int) -> tuple[np.ndarray, np.ndarray]:
+    mask = np.zeros((20, 30), bool)
+    mask[5:9, 5:9] = True
+    return np.full((20, 30, 3), value, np.uint8), mask
+
+
+def test_pairs_are_numbered_and_read_as_a_data_set(tmp_path: Path) -> None:
+    for value in (10, 20):
+        save_correction(tmp_path, *pair(value), "benign", BEFORE)
+    save_correction(tmp_path, pair(30)[0], np.zeros((20, 30), bool), "normal", BEFORE)
+    records = read_busi(tmp_path)
+    assert [record.name for record in records] == [
+        "benign/benign (1).png",
+        "benign/benign (2).png",
+        "normal/normal (1).png",
+    ]
+    for record, value in zip(records, (10, 20, 30), strict=True):
+        assert (read_sample(record).image == value).all()
+    assert read_sample(records[0]).mask.sum() == 16
+    assert find_source(str(tmp_path)).phantom is False
+
+
+def test_the_same_image_corrected_again_takes_its_old_place(tmp_path: Path) -> None:
+    image, mask = pair(10)
+    save_correction(tmp_path, image, mask, "benign", BEFORE)
+    save_correction(tmp_path, image, np.ones_like(mask), "benign", BEFORE)
+    [record] = read_busi(tmp_path)
+    assert read_sample(record).mask.all()
+    assert save_correction(tmp_path, image, mask, "malignant", BEFORE) == Path("malignant/malignant (1).png")
+    assert [record.name for record in read_busi(tmp_path)] == ["malignant/malignant (1).png"]
+    assert not list((tmp_path / "benign").iterdir())
+    [noted] = json.loads((tmp_path / "corrections.json").read_text()).values()
+    assert noted == {
+        "file": "malignant/malignant (1).png", "label": "malignant", "predicted": "malignant",
+        "model": "multitask resnet50", "date": "2026-11-24T12:00:00+00:00",
+    }  # fmt: skip
+
+
+def test_phantoms_make_a_data_set_of_their_own_that_says_so(tmp_path: Path) -> None:
+    image, mask = pair(10)
+    assert save_correction(tmp_path, image, mask, "benign", BEFORE, phantom=True) == Path(
+        "phantoms/benign/benign (1).png"
+    )
+    assert find_source(str(tmp_path / "phantoms")).phantom is True
+    with pytest.raises(UsageError, match="has none of the folders"):
+        read_busi(tmp_path)
+
+
+def test_what_a_kill_left_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "benign").mkdir()
+    (tmp_path / "benign" / "benign (1)_mask.png").write_bytes(b"")
+    assert save_correction(tmp_path, *pair(10), "benign", BEFORE) == Path("benign/benign (2).png")
+    assert [record.name for record in read_busi(tmp_path)] == ["benign/benign (2).png"]
+
+
+def test_a_damaged_index_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "corrections.json").write_text("{")
+    with pytest.raises(UsageError, match=r"corrections\.json cannot be read .*; move it away"):
+        save_correction(tmp_path, *pair(10), "benign", BEFORE)
+    assert [path.name for path in tmp_path.iterdir()] == ["corrections.json"]

@@ -117,7 +117,11 @@ def train(
     width: Annotated[int | None, typer.Option(help="Channels of the U-Net's first level.", show_default="64")] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="Peak of the cosine schedule.", show_default="1e-3 from scratch, 3e-4 pretrained"),
+        typer.Option(help="Peak of the cosine schedule.", show_default="1e-3"),
+    ] = None,
+    encoder_rate: Annotated[
+        float | None,
+        typer.Option(help="Factor of the learning rate in the encoder.", show_default="1 from scratch, 0.3 pretrained"),
     ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
@@ -150,7 +154,8 @@ def train(
     given = {
         "approach": approach, "segmenter": segmenter, "backbone": backbone, "weights": weights,
         "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "protocol": protocol, "folds": folds,
-        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate, "patience": patience,
+        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate,
+        "encoder_rate": encoder_rate, "patience": patience,
         "mask_loss": mask_loss, "mask_weight": mask_weight, "label_weight": label_weight,
         "class_weighting": class_weighting or None, "skip_bad": skip_bad or None, "limit": limit,
         "precision": precision,

@@ -14,6 +14,7 @@ from busi_keras.models.backbone import set_trainable
 from busi_keras.training.batches import Arrays, TrainingBatches, ValidationBatches
 from busi_keras.training.checkpoint import Checkpoints, Progress
 from busi_keras.training.objective import Objective
+from busi_keras.training.optimizer import FineTuning
 
 FROZEN_LEARNING_RATE = 1e-3
 FINAL_LEARNING_RATE = 0.01
@@ -156,7 +157,8 @@ def _advance(progress: Progress | None, row: dict[str, Any]) -> Progress:
 
 def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, frozen: bool, steps: int) -> None:
     """Compiles for the phase that begins: which weights move, with a new optimizer and its own schedule."""
-    set_trainable(stage.network.get_layer("encoder"), trainable=not frozen, batch_norm=not stage.pretrained)
+    encoder = stage.network.get_layer("encoder")
+    set_trainable(encoder, trainable=not frozen, batch_norm=not stage.pretrained)
     if frozen:
         schedule: Any = FROZEN_LEARNING_RATE
     else:
@@ -169,7 +171,13 @@ def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, fro
             decay_steps=max(1, total - rising),
             alpha=FINAL_LEARNING_RATE,
         )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=GRADIENT_NORM)
+    optimizer = FineTuning(
+        encoder.trainable_variables,
+        experiment.encoder_rate,
+        learning_rate=schedule,
+        weight_decay=WEIGHT_DECAY,
+        global_clipnorm=GRADIENT_NORM,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     objective.compile(optimizer=optimizer)
     optimizer.build(objective.trainable_variables)

@@ -75,6 +75,7 @@ def metrics_summary(metrics: Mapping[str, Any]) -> str:
         "macro F1": metrics["macro_f1"],
         "AUC malignant against the rest": metrics["auc"]["malignant"],
         "calibration error": metrics["calibration_error"],
+        "said to be unlike the training": metrics["novel"],
     }
     lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
     lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
@@ -140,7 +141,8 @@ def evaluate_records(
     explainer = Explainer(predictor) if tested else None
     scores, faithfulness = [], []
     for ((record, mask), image), prediction in predictor.stream(items):
-        scores.append(_score(record, mask, prediction, stretched=experiment.protocol == "seed"))
+        novel = predictor.card.is_novel(prediction.novelty)
+        scores.append(_score(record, mask, prediction, novel, stretched=experiment.protocol == "seed"))
         if explainer and record.name in tested:
             faithfulness.append(explainer.faithfulness(image, prediction, prediction.heat_map, mask))
         else:
@@ -194,7 +196,7 @@ def _examples(evaluation: Evaluation, predictor: Predictor, records: Sequence[Re
     return examples
 
 
-def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: bool) -> ImageScore:
+def _score(record: Record, true: np.ndarray, prediction: Prediction, novel: bool, stretched: bool) -> ImageScore:
     predicted = prediction.mask
     if stretched:
         true = resize(true, ORIGINAL_SIZE, ORIGINAL_SIZE) >= MASK_THRESHOLD
@@ -212,6 +214,8 @@ def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: 
         detection=detect(true, predicted),
         pixel_sensitivity=float(common / np.count_nonzero(true)) if true.any() else None,
         pixel_precision=float(common / np.count_nonzero(predicted)) if predicted.any() else None,
+        novelty=prediction.novelty,
+        novel=novel,
     )
 
 

@@ -21,7 +21,16 @@ from busi_keras.report.overlay import overlay
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.models import load_predictor
 
-COLUMNS = ("path", "label", *(f"p_{name}" for name in CLASSES), "lesions", "largest_box", "largest_area_px", "warnings")
+COLUMNS = (
+    "path",
+    "label",
+    *(f"p_{name}" for name in CLASSES),
+    "lesions",
+    "largest_box",
+    "largest_area_px",
+    "novelty",
+    "warnings",
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Predicted:
     probabilities: tuple[float, ...]
     lesions: tuple[Lesion, ...]
     mask: Path | None
+    novelty: float
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -46,7 +56,7 @@ class Predicted:
             "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
             "lesions": [asdict(lesion) for lesion in self.lesions],
             "mask": str(self.mask) if self.mask else None,
-            "novelty": None,
+            "novelty": self.novelty,
             "warnings": list(self.warnings),
         }
 
@@ -141,7 +151,15 @@ def predict_files(
             _write(mask, encode_png(prediction.mask))
             _write(output / f"{names[path]}_overlay.png", encode_png(overlay(image, prediction.mask)))
         done.append(
-            Predicted(path, prediction.label, prediction.probabilities, prediction.lesions, mask, prediction.warnings)
+            Predicted(
+                path,
+                prediction.label,
+                prediction.probabilities,
+                prediction.lesions,
+                mask,
+                prediction.novelty,
+                prediction.warnings,
+            )
         )
         progress()
     result = Predictions(tuple(done), tuple(failed))
@@ -182,6 +200,7 @@ def _write_tables(output: Path, result: Predictions) -> None:
                     len(one.lesions),
                     " ".join(map(str, largest.box)) if largest else "",
                     largest.area_px if largest else "",
+                    f"{one.novelty:.4f}",
                     "; ".join(one.warnings),
                 )
             )

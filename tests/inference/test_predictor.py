@@ -23,7 +23,8 @@ class BrightnessEngine:
         self.batches.append(len(images))
         bright = (images[..., 0] > 128).astype(np.float32)
         some = bright.any(axis=(1, 2))
-        return Outputs(bright, np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32), bright)
+        probabilities = np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32)
+        return Outputs(bright, probabilities, bright, images.mean(axis=(1, 2, 3)))
 
 
 def card(data: str = "Dataset_BUSI_with_GT") -> Card:
@@ -93,6 +94,20 @@ def test_mask_and_class_that_disagree_are_said() -> None:
     assert Predictor(NeverFinds(), card()).predict([image])[0].warnings == (
         "mask and class disagree: no lesion is outlined, but the class is malignant",
     )
+
+
+def test_an_image_unlike_the_training_images_is_said_to_be() -> None:
+    model = replace(card(), novelty_threshold=30.0)
+    alike, unlike = Predictor(BrightnessEngine(), model).predict(
+        [square(50, 50, None), square(50, 50, (10, 10, 40, 40))]
+    )
+    assert alike.novelty == pytest.approx(20)
+    assert alike.warnings == ()
+    assert unlike.warnings == (
+        f"not like the training images (novelty {unlike.novelty:.1f}, threshold 30.0): do not trust it",
+    )
+    assert model.is_novel(float("nan"))
+    assert not card().is_novel(1e9)
 
 
 def test_a_model_trained_on_phantoms_says_so_each_time() -> None:

@@ -123,6 +123,10 @@ def train(
         float | None,
         typer.Option(help="Factor of the learning rate in the encoder.", show_default="1 from scratch, 0.3 pretrained"),
     ] = None,
+    average: Annotated[
+        float | None,
+        typer.Option(help="Momentum of a moving average of the weights, such as 0.99.", show_default="0: none"),
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
     ] = None,
@@ -155,7 +159,7 @@ def train(
         "approach": approach, "segmenter": segmenter, "backbone": backbone, "weights": weights,
         "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "protocol": protocol, "folds": folds,
         "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate,
-        "encoder_rate": encoder_rate, "patience": patience,
+        "encoder_rate": encoder_rate, "average": average, "patience": patience,
         "mask_loss": mask_loss, "mask_weight": mask_weight, "label_weight": label_weight,
         "class_weighting": class_weighting or None, "skip_bad": skip_bad or None, "limit": limit,
         "precision": precision,

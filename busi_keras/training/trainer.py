@@ -113,15 +113,19 @@ def train_stage(
             "epoch": epoch,
             "learning_rate": float(keras.ops.convert_to_numpy(objective.optimizer.learning_rate)),
             **{name: values[-1] for name, values in fitted.history.items()},
-            **{f"val_{k}": v for k, v in objective.evaluate(checks, verbose=0, return_dict=True).items()},
         }
-        if not np.isfinite(row["loss"]) or not np.isfinite(row["val_loss"]):
-            raise UsageError(
-                f"the loss of {stage.name} is {row['loss']} in epoch {epoch + 1}: training has diverged; "
-                f"--learning-rate {experiment.learning_rate} is too high; start a new run with a lower one"
-            )
-        row |= {"val_score": validation_score(row), "seconds": round(time.monotonic() - started, 2)}
-        progress = _advance(progress, row)
+        with objective.optimizer.averaged():
+            checked = objective.evaluate(checks, verbose=0, return_dict=True)
+            row |= {f"val_{name}": value for name, value in checked.items()}
+            if not np.isfinite(row["loss"]) or not np.isfinite(row["val_loss"]):
+                raise UsageError(
+                    f"the loss of {stage.name} is {row['loss']} in epoch {epoch + 1}: training has diverged; "
+                    f"--learning-rate {experiment.learning_rate} is too high; start a new run with a lower one"
+                )
+            row |= {"val_score": validation_score(row), "seconds": round(time.monotonic() - started, 2)}
+            progress = _advance(progress, row)
+            if progress.best_epoch == epoch:
+                checkpoints.save_best(progress, stage.network)
         checkpoints.save(progress, stage.network, objective.optimizer)
         record(progress.rows)
         display.end_epoch(row, best=progress.best_epoch == epoch)
@@ -174,6 +178,7 @@ def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, fro
     optimizer = FineTuning(
         encoder.trainable_variables,
         experiment.encoder_rate,
+        experiment.average,
         learning_rate=schedule,
         weight_decay=WEIGHT_DECAY,
         global_clipnorm=GRADIENT_NORM,

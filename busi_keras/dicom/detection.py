@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from busi_keras.imaging import SUFFIXES as IMAGE_SUFFIXES
+
 SUFFIXES = (".dcm", ".dicom")
 DIRECTORY = "DICOMDIR"
 """The table of contents of a DICOM medium (PS3.10, 8.6): it has the mark, and no image."""
@@ -10,12 +12,15 @@ _PREAMBLE, _MARK = 128, b"DICM"
 
 
 def is_dicom(source: Path | bytes) -> bool:
-    """Whether a file means to be DICOM: its name says so, or it has no suffix and bears DICOM's mark (PS3.10, 7.1)."""
+    """Whether a file means to be DICOM: by its suffix, or, where that is no image's, by DICOM's mark (PS3.10, 7.1).
+
+    Archives name files by number or by UID, so that the end of a name says nothing.
+    """
     if isinstance(source, bytes):
         return bears_mark(source[: _PREAMBLE + len(_MARK)])
     if source.suffix.lower() in SUFFIXES:
         return True
-    return not source.suffix and source.name != DIRECTORY and _starts_with_mark(source)
+    return source.suffix.lower() not in IMAGE_SUFFIXES and source.name != DIRECTORY and _starts_with_mark(source)
 
 
 def bears_mark(start: bytes) -> bool:

@@ -31,10 +31,7 @@ def highdicom(module: str = "highdicom") -> ModuleType:
 
 def _library(module: str, purpose: str) -> ModuleType:
     for name in _TALKATIVE:
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", module=rf"({'|'.join(_TALKATIVE)})\b")
     try:
         return importlib.import_module(module)

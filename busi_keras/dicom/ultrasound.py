@@ -173,6 +173,11 @@ def _check_kind(header: Any, name: str) -> None:
     raise UsageError(f"{name} is no ultrasound image ({shown}); name a B-mode ultrasound image, one or more frames")
 
 
+def shown_name(ultrasound: Ultrasound) -> str:
+    """What messages call a file: its path, or that it has none."""
+    return _name(ultrasound.source)
+
+
 def _name(source: Path | bytes) -> str:
     return str(source) if isinstance(source, Path) else "the file"
 

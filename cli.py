@@ -239,7 +239,7 @@ def study(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Image and DICOM files, and folders.")],
     model: Model = None,
     server: Annotated[
         str | None,
@@ -251,6 +251,15 @@ def predict(
     output: Annotated[
         Path, typer.Option(help="Folder for masks, overlays, predictions.csv and predictions.json.")
     ] = Path("predictions"),
+    dicom_output: Annotated[
+        Path | None,
+        typer.Option(
+            "--dicom-out",
+            help="Folder for the results of DICOM files as DICOM: Segmentation, Structured Report, Secondary Capture.",
+            show_default="none are written",
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Look at every n-th frame of a DICOM file.")] = 1,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
@@ -265,7 +274,7 @@ def predict(
             _set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output, server)
+        result = predict_paths(model, paths, output, server, dicom_output, every)
         if as_json:
             _print_json(result.to_json())
         else:

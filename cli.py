@@ -372,6 +372,29 @@ def data_phantom(
         _print(f"{count} phantoms in {output}; use them with --data {output}")
 
 
+@data_app.command("from-dicom")
+def data_from_dicom(
+    folder: Annotated[Path, typer.Argument(help="A folder of ultrasound files in DICOM.")],
+    labels: Annotated[Path, typer.Option(help="A CSV table: file,label; DICOM carries no class.")],
+    output: Annotated[Path, typer.Option(help="A folder in BUSI's layout; what is there is kept.")],
+    every: Annotated[int, typer.Option(help="Take every n-th frame of a cine.")] = 1,
+    allow_burnt_in: Annotated[
+        bool, typer.Option("--allow-burnt-in", help="Take files that may show a patient's name in the picture.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn DICOM into images in BUSI's layout: pixels of the scan area alone, nothing that names a patient."""
+    with _messages():
+        from busi_keras.workflows.from_dicom import convert_folder
+
+        result = convert_folder(folder, labels, output, every, allow_burnt_in)
+        if as_json:
+            _print_json(result.to_json())
+        else:
+            _print(result.summary(output))
+        _exit(result.done, result.failed)
+
+
 @data_app.command("groups")
 def data_groups(
     folder: Annotated[Path, typer.Argument(help="A folder in BUSI's layout.")],

@@ -28,7 +28,7 @@ class FrameResult:
 
     Attributes:
         number: from 1.
-        label, probabilities: as in `Prediction`.
+        label, probabilities, novelty: as in `Prediction`.
         lesions: in pixels of the frame, largest first.
     """
 
@@ -36,6 +36,7 @@ class FrameResult:
     label: str
     probabilities: tuple[float, ...]
     lesions: tuple[Lesion, ...]
+    novelty: float
 
     @property
     def rank(self) -> tuple[int, float, int]:
@@ -50,6 +51,7 @@ class FrameResult:
             "label": self.label,
             "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
             "lesions": [asdict(lesion) for lesion in self.lesions],
+            "novelty": self.novelty,
         }
 
 
@@ -123,7 +125,9 @@ def predict_ultrasound(
     best: tuple[FrameResult, Frame, Prediction] | None = None
     for (frame, _), of_area in predictor.stream(crops):
         prediction = in_frame(of_area, area)
-        result = FrameResult(frame.number, prediction.label, prediction.probabilities, prediction.lesions)
+        result = FrameResult(
+            frame.number, prediction.label, prediction.probabilities, prediction.lesions, prediction.novelty
+        )
         results.append(result)
         if prediction.lesions:
             masks[frame.number] = np.packbits(prediction.mask).tobytes()

@@ -141,7 +141,8 @@ class BrightnessEngine:
         self.batches.append(len(images))
         bright = (images[..., 0] > 128).astype(np.float32)
         some = bright.any(axis=(1, 2))
-        return Outputs(bright, np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32), bright)
+        probabilities = np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32)
+        return Outputs(bright, probabilities, bright, images.mean(axis=(1, 2, 3)))
 
 
 @pytest.fixture

@@ -116,6 +116,7 @@ def test_dicom_files_in_a_folder_are_predicted_with_the_images_and_bad_ones_list
     assert [one.path.name for one in result.done] == ["IM0007", "b.dcm", "c.png"]
     assert [one.path.name for one in result.failed] == ["bad.dcm"]
     assert sum(extra) == 1
+    assert result.done[1].novelty == result.done[1].frames[0].novelty > 20
 
     cine, still, image = (one.to_json() for one in result.done)
     assert (cine["frame"], [one["frame"] for one in cine["frames"]]) == (2, [2, 1])
@@ -173,7 +174,7 @@ from busi_keras.workflows.predict import predict_files
 class Engine:
     def run(self, images):
         grey = images[..., 0] / 255
-        return Outputs(grey, np.tile(np.float32([0.2, 0.3, 0.5]), (len(images), 1)), grey)
+        return Outputs(grey, np.tile(np.float32([0.2, 0.3, 0.5]), (len(images), 1)), grey, grey.mean(axis=(1, 2)))
 card = Card("multitask", 64, "BUSI", {{}}, "grouped", "none", "resnet50", {{}}, "test", {{}}, {{}}, "2026-11-23")
 assert predict_files(Predictor(Engine(), card), [Path({str(tmp_path / "a.png")!r})]).done
 print([name for name in sys.modules if name in ("pydicom", "highdicom", "matplotlib", "keras")])

@@ -243,7 +243,7 @@ def study(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Image and DICOM files, and folders.")],
     model: Model = None,
     server: Annotated[
         str | None,
@@ -255,6 +255,15 @@ def predict(
     output: Annotated[
         Path, typer.Option(help="Folder for masks, overlays, predictions.csv and predictions.json.")
     ] = Path("predictions"),
+    dicom_output: Annotated[
+        Path | None,
+        typer.Option(
+            "--dicom-out",
+            help="Folder for the results of DICOM files as DICOM: Segmentation, Structured Report, Secondary Capture.",
+            show_default="none are written",
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Look at every n-th frame of a DICOM file.")] = 1,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
@@ -269,7 +278,7 @@ def predict(
             _set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output, server)
+        result = predict_paths(model, paths, output, server, dicom_output, every)
         if as_json:
             _print_json(result.to_json())
         else:
@@ -365,6 +374,29 @@ def data_phantom(
 
         write_phantoms(output, count, seed, size)
         _print(f"{count} phantoms in {output}; use them with --data {output}")
+
+
+@data_app.command("from-dicom")
+def data_from_dicom(
+    folder: Annotated[Path, typer.Argument(help="A folder of ultrasound files in DICOM.")],
+    labels: Annotated[Path, typer.Option(help="A CSV table: file,label; DICOM carries no class.")],
+    output: Annotated[Path, typer.Option(help="A folder in BUSI's layout; what is there is kept.")],
+    every: Annotated[int, typer.Option(help="Take every n-th frame of a cine.")] = 1,
+    allow_burnt_in: Annotated[
+        bool, typer.Option("--allow-burnt-in", help="Take files that may show a patient's name in the picture.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn DICOM into images in BUSI's layout: pixels of the scan area alone, nothing that names a patient."""
+    with _messages():
+        from busi_keras.workflows.from_dicom import convert_folder
+
+        result = convert_folder(folder, labels, output, every, allow_burnt_in)
+        if as_json:
+            _print_json(result.to_json())
+        else:
+            _print(result.summary(output))
+        _exit(result.done, result.failed)
 
 
 @data_app.command("groups")

@@ -7,6 +7,7 @@ import pytest
 from busi_keras.card import Card
 from busi_keras.errors import UsageError
 from busi_keras.inference.engine import Outputs
+from busi_keras.inference.flips import FlipAveraging
 from busi_keras.inference.paths import image_files
 from busi_keras.inference.predictor import LESION_BUT_NORMAL, TRAINED_ON_PHANTOMS, Predictor
 
@@ -108,6 +109,24 @@ def test_an_image_unlike_the_training_images_is_said_to_be() -> None:
     )
     assert model.is_novel(float("nan"))
     assert not card().is_novel(1e9)
+
+
+def test_flips_average_an_image_and_its_mirror_image() -> None:
+    class LeftHalf:
+        """Outlines the left half, whatever it shows, and is the surer the brighter that is."""
+
+        def run(self, images: np.ndarray) -> Outputs:
+            half = np.zeros(images.shape[:3], np.float32)
+            half[:, :, : SIZE // 2] = 1
+            bright = images[:, :, : SIZE // 2].mean(axis=(1, 2, 3)) / 255
+            return Outputs(half, np.stack([bright, 1 - bright, 0 * bright], axis=-1), half, bright)
+
+    image = np.zeros((1, SIZE, SIZE, 3), np.float32)
+    image[:, :, : SIZE // 2] = 255
+    found = FlipAveraging(LeftHalf()).run(image)
+    np.testing.assert_array_equal(found.mask, np.full((1, SIZE, SIZE), 0.5, np.float32))
+    np.testing.assert_allclose(found.probabilities, [[0.5, 0.5, 0]])
+    np.testing.assert_allclose(found.novelty, [0.5])
 
 
 def test_a_model_trained_on_phantoms_says_so_each_time() -> None:

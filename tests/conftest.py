@@ -42,7 +42,7 @@ def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stored") / "model.keras"
     network = build_two_stage(unet, build_classifier(64, "resnet50"))
     novelty = novelty_head(network)
-    features = np.random.default_rng(9).normal(size=(40, novelty.get_layer("pooled").output.shape[-1]))
+    features = np.random.default_rng(9).normal(size=(40, novelty.get_layer("texture").output.shape[-1]))
     novelty.get_layer("distance").fit(features.astype(np.float32))
     network.save(path)
     card = Card("two-stage", 64, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")

@@ -6,11 +6,12 @@ import keras
 from keras import layers
 
 from busi_keras.config import CLASSES
-from busi_keras.models.novelty import Novelty
+from busi_keras.models.novelty import Novelty, Statistics
 from busi_keras.models.sampling import Tensor
 from busi_keras.models.temperature import Temperature
 
 DROPOUT = 0.2
+TEXTURE_LEVELS = 3
 
 
 def build_label_head(encoder: keras.Model) -> keras.Model:
@@ -36,10 +37,14 @@ def build_mask_head(encoder: keras.Model, decode: Callable[[Sequence[Tensor]], T
 
 
 def build_novelty_head(encoder: keras.Model) -> keras.Model:
-    """How unlike the training images an image is, from the means of the encoder's maps: -> float32 `(batch,)`."""
+    """How unlike the training images an image is, from its texture: -> float32 `(batch,)`.
+
+    Of the encoder's maps only the finest count. The coarse ones, which training has fitted to its images, tell other
+    lesions from these better than photographs: on BUSI a black image passed for ultrasound.
+    """
     pyramid = _inputs(encoder.outputs)
-    means = [layers.GlobalAveragePooling2D(dtype="float32")(feature) for feature in pyramid]
-    pooled = layers.Concatenate(dtype="float32", name="pooled")(means)
+    texture = [Statistics(dtype="float32")(feature) for feature in pyramid[:TEXTURE_LEVELS]]
+    pooled = layers.Concatenate(dtype="float32", name="texture")(texture)
     return keras.Model(pyramid, Novelty(dtype="float32", name="distance")(pooled), name="novelty_head")
 
 

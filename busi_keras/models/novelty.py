@@ -12,6 +12,19 @@ COMPONENTS = 32
 
 
 @keras.saving.register_keras_serializable(package="busi_keras")
+class Statistics(layers.Layer):
+    """Mean and standard deviation of each channel over a map: `(batch, h, w, channels)` -> `(batch, 2 channels)`."""
+
+    def call(self, feature: Tensor) -> Tensor:
+        mean = ops.mean(feature, axis=(1, 2), keepdims=True)
+        variance = ops.mean(ops.square(feature - mean), axis=(1, 2))
+        return ops.concatenate([mean[:, 0, 0], ops.sqrt(variance)], axis=-1)
+
+    def compute_output_shape(self, feature_shape: tuple) -> tuple:
+        return (feature_shape[0], 2 * feature_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="busi_keras")
 class Novelty(layers.Layer):
     """The Mahalanobis distance of features from the training images' (Lee et al., NeurIPS 2018), over sqrt(features).
 

@@ -29,7 +29,7 @@ def calibrate(model: keras.Model, training: Arrays, validation: Arrays, batch_si
     Args:
         model: with a label head, its temperature 1; both are set in it.
     """
-    novelty_head(model).get_layer("distance").fit(_predict(_pooled(model), training, batch_size)["pooled"])
+    novelty_head(model).get_layer("distance").fit(_predict(_texture(model), training, batch_size)["texture"])
     found = _predict(model, validation, batch_size)
     logits, novelty_threshold = found["label"], fit_novelty_threshold(found["novelty"])
     temperature = fit_temperature(logits, validation.labels)
@@ -41,11 +41,11 @@ def calibrate(model: keras.Model, training: Arrays, validation: Arrays, batch_si
     return Calibration(temperature, asdict(fit_thresholds(probability, malignant)), novelty_threshold)
 
 
-def _pooled(model: keras.Model) -> keras.Model:
+def _texture(model: keras.Model) -> keras.Model:
     """From images to the features that the model's novelty is the distance of."""
     flow, head = trace(model), novelty_head(model)
-    pooled = keras.Model(head.inputs, head.get_layer("pooled").output)
-    return keras.Model(flow.image, {"pooled": pooled(flow.classified)})
+    texture = keras.Model(head.inputs, head.get_layer("texture").output)
+    return keras.Model(flow.image, {"texture": texture(flow.classified)})
 
 
 def _predict(model: keras.Model, arrays: Arrays, batch_size: int) -> dict[str, np.ndarray]:

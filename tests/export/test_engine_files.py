@@ -56,7 +56,7 @@ def small_network(approach: str) -> keras.Model:
 def fitted(network: keras.Model) -> keras.Model:
     """As if some images had trained it, and sure that no image is normal, which would empty the mask."""
     head = novelty_head(network)
-    features = np.random.default_rng(9).normal(size=(40, head.get_layer("pooled").output.shape[-1]))
+    features = np.random.default_rng(9).normal(size=(40, head.get_layer("texture").output.shape[-1]))
     head.get_layer("distance").fit(features.astype(np.float32))
     classifier = network.get_layer("classifier") if network.name == "two_stage" else network
     logits = classifier.get_layer("label_head").get_layer("logits")

@@ -56,7 +56,7 @@ def test_it_is_stored_in_the_networks_file(tmp_path: Path) -> None:
     images = np.random.default_rng(3).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     assert (network.predict_on_batch(images)["novelty"] == 0).all()  # not fitted yet
     head = novelty_head(network)
-    width = head.get_layer("pooled").output.shape[-1]
+    width = head.get_layer("texture").output.shape[-1]
     head.get_layer("distance").fit(np.random.default_rng(4).normal(size=(20, width)).astype(np.float32))
     expected = network.predict_on_batch(images)["novelty"]
     assert (expected > 0).all()

@@ -60,7 +60,8 @@ Weights = Annotated[
     ),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(help="Side of the network's square input in pixels.", show_default="224")
+    int | None,
+    typer.Option(help="Side of the network's square input in pixels.", show_default="224; 256 in lesion-70-30"),
 ]
 BatchSize = Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")]
 Epochs = Annotated[
@@ -107,7 +108,8 @@ def train(
         str | None,
         typer.Option(
             help="grouped (70/15/15, near-duplicates kept together), seed (the original project's split, with its "
-            "leaks), kfold (grouped folds), leaky (plain folds: near-duplicates on both sides).",
+            "leaks), kfold (grouped folds), leaky (plain folds: near-duplicates on both sides), lesion-70-30 (lesion "
+            "images alone, the three splits of the public segmentation table, with their leaks).",
             show_default="grouped",
         ),
     ] = None,

@@ -15,7 +15,7 @@ NORMAL = CLASSES.index("normal")
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")
 SEGMENTERS = ("unet", "attention-unet")
 BACKBONES = ("resnet50", "mobilenet-v2")
-PROTOCOLS = ("grouped", "seed", "kfold", "leaky")
+PROTOCOLS = ("grouped", "seed", "kfold", "leaky", "lesion-70-30")
 PRECISIONS = ("float32", "mixed_bfloat16")
 BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
@@ -47,7 +47,7 @@ class Experiment:
         class_weighting: weigh each image's cross-entropy by the inverse frequency of its class.
         augment: whether training images are flipped, warped and re-toned.
         protocol: one of `PROTOCOLS`: who trains, validates and tests.
-        folds, fold: number of folds and the one scored, counted from 0; used by `kfold` and `leaky`.
+        folds, fold: number of folds and the one scored, counted from 0; used by `kfold`, `leaky` and `lesion-70-30`.
         seed: of the split, the initial weights, the order of images and the augmentation.
         limit: use only so many images, stratified by class; None for all.
         skip_bad: leave out images whose files are broken or incomplete instead of refusing to train.
@@ -153,6 +153,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "multitask-cnn": {"mask_loss": "dice-bce"},
 }
 """What an approach sets apart from the defaults of `Experiment`."""
+
+PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {"lesion-70-30": {"image_size": 256, "folds": 3}}
+"""What a protocol sets apart from them."""
 
 
 def _require(holds: bool, experiment: Experiment, field: str, expected: str) -> None:

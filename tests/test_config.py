@@ -62,7 +62,7 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"approach": "one-stage"}, "--approach is 'one-stage'; it must be one of two-stage, multitask, multitask-cnn"),
         ({"backbone": "vgg16"}, "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2"),
         ({"segmenter": "u-net"}, "--segmenter is 'u-net'; it must be one of unet, attention-unet"),
-        ({"protocol": "random"}, "--protocol is 'random'; it must be one of grouped, seed, kfold, leaky"),
+        ({"protocol": "random"}, "--protocol is 'random'; it must be one of grouped, seed, kfold, leaky, lesion-70-30"),
         ({"precision": "float16"}, "--precision is 'float16'; it must be one of float32, mixed_bfloat16"),
         ({"backend": "theano"}, "--backend is 'theano'; it must be one of tensorflow, jax, torch"),
         ({"mask_loss": "iou"}, "--mask-loss is 'iou'; it must be one of bce, dice-bce"),

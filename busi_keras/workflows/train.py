@@ -12,7 +12,7 @@ import keras
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, Experiment
+from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -161,10 +161,11 @@ def save_model(model: keras.Model, card: Card, path: Path) -> None:
 
 
 def _asked(given: Mapping[str, Any]) -> Experiment:
-    """The options alone, on the approach's preset; refuses wrong values before anything is looked for or downloaded."""
+    """The options alone, on the presets; refuses wrong values before anything is looked for or downloaded."""
     approach = given.get("approach", "multitask")
+    presets = PRESETS.get(approach, {}) | PROTOCOL_PRESETS.get(given.get("protocol", ""), {})
     options = {name: value for name, value in _chosen(given).items() if name != "weights"}
-    return Experiment(**{"approach": approach, "data": "", **PRESETS.get(approach, {}), **options})
+    return Experiment(**{"approach": approach, "data": "", **presets, **options})
 
 
 def _chosen(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ NORMAL = CLASSES.index("normal")
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")
 SEGMENTERS = ("unet", "attention-unet")
 BACKBONES = ("resnet50", "mobilenet-v2")
-PROTOCOLS = ("grouped", "seed", "kfold", "leaky", "lesion-70-30")
+PROTOCOLS = ("grouped", "seed", "kfold", "leaky", "lesion-70-30", "external")
 PRECISIONS = ("float32", "mixed_bfloat16")
 BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
@@ -129,12 +129,12 @@ class Experiment:
             raise UsageError(f"{path} is not an experiment ({error}); train again into a new folder") from None
 
     def differences(self, other: "Experiment") -> list[str]:
-        """One phrase a field in which the two differ: `epochs 15, not 30`."""
-        return [
-            f"{field.name} {getattr(self, field.name)}, not {getattr(other, field.name)}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
+        """One phrase a field in which the two differ: `epochs 15, not 30`.
+
+        Weights files count by their names: their folders are others on each machine.
+        """
+        mine, others = ({**dataclasses.asdict(one), "weights": Path(one.weights).name} for one in (self, other))
+        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 
 
 _CHOICES = {

@@ -20,6 +20,9 @@ PARTS = ("train", "validation", "test")
 SHARES = (0.70, 0.15, 0.15)
 """Of train, validation and test in the protocol `grouped`."""
 
+WHOLE_SHARES = (0.85, 0.15)
+"""Of train and validation in the protocol `external`."""
+
 INNER_FOLDS = 7
 """In `kfold`, one in so many of the images that are not tested validates."""
 
@@ -28,7 +31,8 @@ INNER_FOLDS = 7
 class Split:
     """Names of records (`Record.name`) a part, each name in one part at most.
 
-    `test` is empty in the protocols `seed` and `lesion-70-30`, where the validation images are scored.
+    `test` is empty in the protocols `seed` and `lesion-70-30`, where the validation images are scored, and in
+    `external`, where another folder's are.
     """
 
     train: tuple[str, ...]
@@ -95,6 +99,14 @@ def kfold_split(records: Sequence[Record], group_of: Mapping[str, str], folds: i
     parts = {"train": ~test & ~validation, "validation": validation, "test": test}
     _require_classes(records, group_of, parts)
     return _split(records, parts)
+
+
+def whole_split(records: Sequence[Record], group_of: Mapping[str, str], seed: int) -> Split:
+    """All images train, 85 %, or validate; none is held out. Grouped and stratified as above."""
+    part_of = _allocate(records, group_of, WHOLE_SHARES, seed)
+    parts = {"train": part_of == 0, "validation": part_of == 1}
+    _require_classes(records, group_of, parts)
+    return _split(records, parts | {"test": np.zeros(len(records), bool)})
 
 
 def seed_split(records: Sequence[Record]) -> Split:

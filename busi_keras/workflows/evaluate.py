@@ -219,6 +219,6 @@ def _note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> s
         notes.append("Phantoms: synthetic images, no evidence about patients.")
     if experiment.protocol in HOW_TO_READ:
         notes.append(HOW_TO_READ[experiment.protocol])
-    if split != "test" and experiment.protocol not in STRETCHED:
+    if split in ("train", "validation") and experiment.protocol not in STRETCHED:
         notes.append(f"Scored on the {split} images, not on held-out ones.")
     return " ".join(notes)

@@ -164,11 +164,11 @@ def _asked(given: Mapping[str, Any]) -> Experiment:
     """The options alone, on the presets; refuses wrong values before anything is looked for or downloaded."""
     approach = given.get("approach", "multitask")
     presets = PRESETS.get(approach, {}) | PROTOCOL_PRESETS.get(given.get("protocol", ""), {})
-    options = {name: value for name, value in _chosen(given).items() if name != "weights"}
+    options = {name: value for name, value in without_auto(given).items() if name != "weights"}
     return Experiment(**{"approach": approach, "data": "", **presets, **options})
 
 
-def _chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
     """Without `--weights auto` and `--precision auto`, which choose nothing."""
     return {name: v for name, v in given.items() if not (name in ("weights", "precision") and v == "auto")}
 
@@ -178,7 +178,7 @@ def _resumed(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Ex
     stored = run.experiment
     if stored.fingerprint != found["fingerprint"]:
         raise UsageError(f"{run.folder} was begun on other files than these; name its own with --data")
-    options = _chosen(given)
+    options = without_auto(given)
     if options.get("weights") not in (None, "none", "imagenet"):
         options["weights"] = resolve_weights(options["weights"], stored.backbone)
     return replace(stored, **found, **options)

@@ -11,7 +11,16 @@ from sklearn.model_selection import train_test_split
 
 from busi_keras.config import CLASSES
 from busi_keras.data.busi import BUSI_COUNTS, Record, read_busi
-from busi_keras.data.split import PARTS, Split, grouped_split, kfold_split, lesion_split, limited, seed_split
+from busi_keras.data.split import (
+    PARTS,
+    Split,
+    grouped_split,
+    kfold_split,
+    lesion_split,
+    limited,
+    seed_split,
+    whole_split,
+)
 from busi_keras.errors import UsageError
 
 Groups = dict[str, str]
@@ -198,6 +207,20 @@ def test_the_lesion_splits_of_busi_are_the_public_tables() -> None:
     for split in splits:
         assert (len(split.train), len(split.validation), split.test) == (452, 195, ())
         assert {*split.train, *split.validation} == {record.name for record in records}
+
+
+@settings(max_examples=20, deadline=None)
+@given(grouped_records(most_in_a_group=3), st.integers(0, 1000))
+def test_where_another_folder_is_scored_all_images_train_or_validate(
+    data: tuple[list[Record], Groups], seed: int
+) -> None:
+    records, group_of = data
+    split = whole_split(records, group_of, seed)
+    assert sorted((*split.train, *split.validation)) == sorted(group_of)
+    assert split.test == ()
+    part_of = parts_of(split)
+    assert all(part_of[name] == part_of[group] for name, group in group_of.items())
+    assert abs(len(split.validation) - 0.15 * len(records)) <= 3 * 3
 
 
 def test_other_lesion_images_are_split_70_30_at_random() -> None:

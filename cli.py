@@ -71,8 +71,14 @@ Epochs = Annotated[
 Folds = Annotated[int | None, typer.Option(help="Folds of kfold and leaky; lesion-70-30 has 3.", show_default="5")]
 Segmenter = Annotated[str | None, typer.Option(help="unet or attention-unet, in two-stage.", show_default="unet")]
 Width = Annotated[int | None, typer.Option(help="Channels of the U-Net's first level.", show_default="64")]
-LearningRate = Annotated[
-    float | None, typer.Option(help="Peak of the cosine schedule.", show_default="1e-3 from scratch, 3e-4 pretrained")
+LearningRate = Annotated[float | None, typer.Option(help="Peak of the cosine schedule.", show_default="1e-3")]
+EncoderRate = Annotated[
+    float | None,
+    typer.Option(help="Factor of the learning rate in the encoder.", show_default="1 from scratch, 0.3 pretrained"),
+]
+Average = Annotated[
+    float | None,
+    typer.Option(help="Momentum of a moving average of the weights, such as 0.99.", show_default="0: none"),
 ]
 Patience = Annotated[
     int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
@@ -136,6 +142,8 @@ def train(
     seed: Seed = None,
     width: Width = None,
     learning_rate: LearningRate = None,
+    encoder_rate: EncoderRate = None,
+    average: Average = None,
     patience: Patience = None,
     mask_loss: MaskLoss = None,
     mask_weight: MaskWeight = None,
@@ -156,7 +164,8 @@ def train(
     given = {
         "approach": approach, "segmenter": segmenter, "backbone": backbone, "weights": weights,
         "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "protocol": protocol, "folds": folds,
-        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate, "patience": patience,
+        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate,
+        "encoder_rate": encoder_rate, "average": average, "patience": patience,
         "mask_loss": mask_loss, "mask_weight": mask_weight, "label_weight": label_weight,
         "class_weighting": class_weighting or None, "skip_bad": skip_bad or None, "limit": limit,
         "precision": precision,
@@ -223,6 +232,8 @@ def study(
     seed: Seed = None,
     width: Width = None,
     learning_rate: LearningRate = None,
+    encoder_rate: EncoderRate = None,
+    average: Average = None,
     patience: Patience = None,
     mask_loss: MaskLoss = None,
     mask_weight: MaskWeight = None,
@@ -240,7 +251,8 @@ def study(
     given = {
         "approach": approach, "protocol": protocol, "segmenter": segmenter, "backbone": backbone, "weights": weights,
         "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "folds": folds, "seed": seed,
-        "width": width, "learning_rate": learning_rate, "patience": patience, "mask_loss": mask_loss,
+        "width": width, "learning_rate": learning_rate, "encoder_rate": encoder_rate, "average": average,
+        "patience": patience, "mask_loss": mask_loss,
         "mask_weight": mask_weight, "label_weight": label_weight, "class_weighting": class_weighting or None,
         "skip_bad": skip_bad or None, "limit": limit, "precision": precision,
     }  # fmt: skip
@@ -257,7 +269,7 @@ def study(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Image and DICOM files, and folders.")],
     model: Model = None,
     server: Annotated[
         str | None,
@@ -269,6 +281,15 @@ def predict(
     output: Annotated[
         Path, typer.Option(help="Folder for masks, overlays, predictions.csv and predictions.json.")
     ] = Path("predictions"),
+    dicom_output: Annotated[
+        Path | None,
+        typer.Option(
+            "--dicom-out",
+            help="Folder for the results of DICOM files as DICOM: Segmentation, Structured Report, Secondary Capture.",
+            show_default="none are written",
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Look at every n-th frame of a DICOM file.")] = 1,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
@@ -283,7 +304,7 @@ def predict(
             _set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output, server)
+        result = predict_paths(model, paths, output, server, dicom_output, every)
         if as_json:
             _print_json(result.to_json())
         else:
@@ -379,6 +400,29 @@ def data_phantom(
 
         write_phantoms(output, count, seed, size)
         _print(f"{count} phantoms in {output}; use them with --data {output}")
+
+
+@data_app.command("from-dicom")
+def data_from_dicom(
+    folder: Annotated[Path, typer.Argument(help="A folder of ultrasound files in DICOM.")],
+    labels: Annotated[Path, typer.Option(help="A CSV table: file,label; DICOM carries no class.")],
+    output: Annotated[Path, typer.Option(help="A folder in BUSI's layout; what is there is kept.")],
+    every: Annotated[int, typer.Option(help="Take every n-th frame of a cine.")] = 1,
+    allow_burnt_in: Annotated[
+        bool, typer.Option("--allow-burnt-in", help="Take files that may show a patient's name in the picture.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn DICOM into images in BUSI's layout: pixels of the scan area alone, nothing that names a patient."""
+    with _messages():
+        from busi_keras.workflows.from_dicom import convert_folder
+
+        result = convert_folder(folder, labels, output, every, allow_burnt_in)
+        if as_json:
+            _print_json(result.to_json())
+        else:
+            _print(result.summary(output))
+        _exit(result.done, result.failed)
 
 
 @data_app.command("groups")

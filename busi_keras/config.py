@@ -21,7 +21,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
 
 COARSEST_STRIDE = 32
-PRETRAINED_LEARNING_RATE = 3e-4
+PRETRAINED_ENCODER_RATE = 0.3
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Experiment:
         epochs: passes over the training images, at most; in the two-stage approach, of each stage.
         frozen_epochs: the first so many of them train the heads alone; 0 where the backbone starts from nothing.
         learning_rate: peak of the cosine schedule.
+        encoder_rate: factor of the learning rate in the encoder, once it is no longer frozen.
+        average: momentum of the weights' exponential moving average, which is validated and kept; 0 for none.
         patience: training ends after so many epochs without a better validation score.
         mask_loss: one of `MASK_LOSSES`.
         mask_weight, label_weight: the two tasks' shares in the loss.
@@ -67,6 +69,8 @@ class Experiment:
     epochs: int = 30
     frozen_epochs: int = 0
     learning_rate: float = 1e-3
+    encoder_rate: float = 1.0
+    average: float = 0.0
     patience: int = 12
     mask_loss: str = "dice-bce"
     mask_weight: float = 1.0
@@ -93,7 +97,9 @@ class Experiment:
             "image_size",
             f"a positive multiple of {COARSEST_STRIDE}, such as 224",
         )
-        _require(self.learning_rate > 0, self, "learning_rate", "above 0")
+        for field in ("learning_rate", "encoder_rate"):
+            _require(getattr(self, field) > 0, self, field, "above 0")
+        _require(0 <= self.average < 1, self, "average", "at least 0 and below 1, such as 0.99")
         for field in ("mask_weight", "label_weight"):
             _require(getattr(self, field) >= 0, self, field, "at least 0")
         _require(self.folds >= 2, self, "folds", "at least 2")

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from busi_keras.card import read_card  # noqa: E402
-from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, PROTOCOL_PRESETS, Experiment  # noqa: E402
+from busi_keras.config import PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment  # noqa: E402
 from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
 
@@ -61,7 +61,7 @@ def command(experiment: Experiment) -> str:
     defaults = Experiment(experiment.approach, experiment.data)
     defaults = replace(defaults, **PRESETS[experiment.approach], **PROTOCOL_PRESETS.get(experiment.protocol, {}))
     if experiment.pretrained:
-        defaults = replace(defaults, learning_rate=PRETRAINED_LEARNING_RATE)
+        defaults = replace(defaults, encoder_rate=PRETRAINED_ENCODER_RATE)
     follows = {"approach", "data", "fingerprint", "frozen_epochs", "augment"}
     always = {"backbone", "weights", "epochs"}
     given = [

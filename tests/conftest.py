@@ -93,13 +93,18 @@ def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import keras
 
     from busi_keras.models import build_classifier, build_two_stage, build_unet
+    from busi_keras.models.novelty import novelty_head
 
     keras.utils.set_random_seed(4)
     unet = build_unet(64, width=4)
     logits = unet.get_layer("mask_head").get_layer("logits")
     logits.set_weights([20 * values for values in logits.get_weights()])  # untrained masks hover about the threshold
     path = tmp_path_factory.mktemp("stored") / "model.keras"
-    build_two_stage(unet, build_classifier(64, "resnet50")).save(path)
+    network = build_two_stage(unet, build_classifier(64, "resnet50"))
+    novelty = novelty_head(network)
+    features = np.random.default_rng(9).normal(size=(40, novelty.get_layer("pooled").output.shape[-1]))
+    novelty.get_layer("distance").fit(features.astype(np.float32))
+    network.save(path)
     card = Card("two-stage", 64, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
     attach_card(path, card)
     return path

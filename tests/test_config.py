@@ -83,6 +83,8 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"epochs": 0}, "--epochs is 0; it must be at least 1"),
         ({"patience": 0}, "--patience is 0; it must be at least 1"),
         ({"learning_rate": 0.0}, "--learning-rate is 0.0; it must be above 0"),
+        ({"average": 1.0}, "--average is 1.0; it must be at least 0 and below 1, such as 0.99"),
+        ({"encoder_rate": 0.0}, "--encoder-rate is 0.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan; it must be above 0"),
         ({"mask_weight": -1.0}, "--mask-weight is -1.0; it must be at least 0"),
         ({"label_weight": -0.5}, "--label-weight is -0.5; it must be at least 0"),

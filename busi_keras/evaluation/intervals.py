@@ -30,6 +30,7 @@ HEADLINE = (
     "surface_distance_percent",
     "pixel_sensitivity",
     "pixel_precision",
+    "novel",
 )
 LESS_IS_BETTER = frozenset(
     {
@@ -40,6 +41,7 @@ LESS_IS_BETTER = frozenset(
         "hd95_percent",
         "surface_distance_px",
         "surface_distance_percent",
+        "novel",
     }
 )
 

@@ -28,6 +28,8 @@ COLUMNS = (
     "lesions",
     "lesions_found",
     "false_finds",
+    "novelty",
+    "novel",
 )
 
 
@@ -56,6 +58,8 @@ def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
                         for value in (score.pixel_sensitivity, score.pixel_precision)
                     ),
                     *((d.lesions, d.found, d.false_finds) if (d := score.detection) else ("", "", "")),
+                    "" if score.novelty is None else f"{score.novelty:.4f}",
+                    "" if score.novel is None else int(score.novel),
                 )
             )
 
@@ -94,4 +98,6 @@ def _score(row: dict[str, str]) -> ImageScore:
         detection=Detection(*detection) if detection else None,
         pixel_sensitivity=next(iter(numbers("pixel_sensitivity")), None),
         pixel_precision=next(iter(numbers("pixel_precision")), None),
+        novelty=next(iter(numbers("novelty")), None),
+        novel=next((bool(value) for value in numbers("novel")), None),
     )

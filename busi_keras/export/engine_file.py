@@ -46,7 +46,7 @@ ENGINE_FILES = {
 
 
 def export_engine_file(model_file: Path, export_format: str, target: Path, images: Iterable[np.ndarray] = ()) -> Path:
-    """Writes a network as one of `ENGINE_FILES`: input `image`, outputs `probabilities`, `mask` and `heatmap`.
+    """Writes a network as one of `ENGINE_FILES`: input `image`, outputs `probabilities`, `mask`, `heatmap`, `novelty`.
 
     Args:
         model_file: a `.keras` file with its card.

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from busi_keras.config import CLASSES
+from busi_keras.models.novelty import Novelty
 from busi_keras.models.sampling import Tensor
 from busi_keras.models.temperature import Temperature
 
@@ -22,10 +23,24 @@ def build_label_head(encoder: keras.Model) -> keras.Model:
 
 
 def build_mask_head(encoder: keras.Model, decode: Callable[[Sequence[Tensor]], Tensor]) -> keras.Model:
-    """A decoder on the encoder's pyramid and a 1x1 convolution: -> float32 logits `(batch, S, S, 1)`."""
+    """A decoder on the encoder's pyramid and a 1x1 convolution: -> float32 logits `(batch, S, S, 1)`.
+
+    Where the decoder ends on a smaller map, the logits are upsampled bilinearly.
+    """
     pyramid = _inputs(encoder.outputs)
     logits = layers.Conv2D(1, 1, dtype="float32", name="logits")(decode(pyramid))
+    scale = encoder.input_shape[1] // logits.shape[1]
+    if scale > 1:
+        logits = layers.UpSampling2D(scale, interpolation="bilinear", dtype="float32", name="upsampled")(logits)
     return keras.Model(pyramid, logits, name="mask_head")
+
+
+def build_novelty_head(encoder: keras.Model) -> keras.Model:
+    """How unlike the training images an image is, from the means of the encoder's maps: -> float32 `(batch,)`."""
+    pyramid = _inputs(encoder.outputs)
+    means = [layers.GlobalAveragePooling2D(dtype="float32")(feature) for feature in pyramid]
+    pooled = layers.Concatenate(dtype="float32", name="pooled")(means)
+    return keras.Model(pyramid, Novelty(dtype="float32", name="distance")(pooled), name="novelty_head")
 
 
 def _inputs(maps: Sequence[Tensor]) -> list[Tensor]:

@@ -50,6 +50,20 @@ def draw_panels(data: PanelData, path: Path, colour_map: str = COLOUR_MAP) -> No
     Args:
         colour_map: one of `COLOUR_MAPS`, for the heat map.
     """
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        _panels(data, colour_map).savefig(path, dpi=DPI)
+
+
+def render_panels(data: PanelData, colour_map: str = COLOUR_MAP) -> np.ndarray:
+    """The picture that `draw_panels` writes, uint8 `(height, width, 3)`."""
+    figure = _panels(data, colour_map)
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _panels(data: PanelData, colour_map: str) -> Figure:
     count = 5 if data.true_mask is not None else 4
     height, width = data.image.shape[:2]
     figure = Figure(
@@ -61,8 +75,7 @@ def draw_panels(data: PanelData, path: Path, colour_map: str = COLOUR_MAP) -> No
         figure.colorbar(drawn, ax=drawn.axes, shrink=0.7, label="share of the largest value")
     probabilities = ", ".join(f"{n} {p:.2f}" for n, p in zip(CLASSES, data.prediction.probabilities, strict=True))
     figure.suptitle(". ".join([probabilities, *data.prediction.warnings, RESEARCH_USE]), fontsize=9, wrap=True)
-    with mpl.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(path, dpi=DPI)
+    return figure
 
 
 def draw_contact_sheet(rows: Sequence[tuple[str, PanelData]], path: Path, colour_map: str = COLOUR_MAP) -> None:

@@ -72,6 +72,7 @@ def metrics_summary(metrics: Mapping[str, Any]) -> str:
         "macro F1": metrics["macro_f1"],
         "AUC malignant against the rest": metrics["auc"]["malignant"],
         "calibration error": metrics["calibration_error"],
+        "said to be unlike the training": metrics["novel"],
     }
     lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
     lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
@@ -137,7 +138,8 @@ def evaluate_records(
     explainer = Explainer(predictor) if tested else None
     scores, faithfulness = [], []
     for ((record, mask), image), prediction in predictor.stream(items):
-        scores.append(_score(record, mask, prediction, STRETCHED.get(experiment.protocol)))
+        novel = predictor.card.is_novel(prediction.novelty)
+        scores.append(_score(record, mask, prediction, novel, STRETCHED.get(experiment.protocol)))
         if explainer and record.name in tested:
             faithfulness.append(explainer.faithfulness(image, prediction, prediction.heat_map, mask))
         else:
@@ -191,7 +193,7 @@ def _examples(evaluation: Evaluation, predictor: Predictor, records: Sequence[Re
     return examples
 
 
-def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: int | None) -> ImageScore:
+def _score(record: Record, true: np.ndarray, prediction: Prediction, novel: bool, stretched: int | None) -> ImageScore:
     """Compares masks at the image's own size, or at `stretched` x `stretched` pixels."""
     predicted = prediction.mask
     if stretched:
@@ -210,6 +212,8 @@ def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: 
         detection=detect(true, predicted),
         pixel_sensitivity=float(common / np.count_nonzero(true)) if true.any() else None,
         pixel_precision=float(common / np.count_nonzero(predicted)) if predicted.any() else None,
+        novelty=prediction.novelty,
+        novel=novel,
     )
 
 

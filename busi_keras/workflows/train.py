@@ -12,7 +12,7 @@ import keras
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.config import PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -142,7 +142,7 @@ def _train(
         progress = train(model, experiment, run, training, validation, display)
     finally:
         display.stop()
-    calibration = calibrate(model, validation, experiment.batch_size)
+    calibration = calibrate(model, training, validation, experiment.batch_size)
     card = _card(experiment, parts, progress, split, calibration)
     predictor = Predictor(KerasEngine(model), card, experiment.batch_size)
     with progress_bar(f"scoring {split.scored} images", len(parts[split.scored]), console) as advance:
@@ -194,7 +194,7 @@ def _completed(asked: Experiment, given: Mapping[str, Any], found: Mapping[str, 
         fields["precision"] = "mixed_bfloat16" if gpu else "float32"
     if fields["weights"] != "none":
         fields["frozen_epochs"] = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
-        fields["learning_rate"] = given.get("learning_rate", PRETRAINED_LEARNING_RATE)
+        fields["encoder_rate"] = given.get("encoder_rate", PRETRAINED_ENCODER_RATE)
     return replace(asked, **fields)
 
 
@@ -229,6 +229,7 @@ def _card(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         temperature=calibration.temperature,
         thresholds=calibration.thresholds,
+        novelty_threshold=calibration.novelty_threshold,
     )
 
 

@@ -268,6 +268,27 @@ def study(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A study's folder.")],
+    second: Annotated[Path, typer.Argument(help="Another's, on the same images.")],
+    common: Annotated[
+        bool, typer.Option("--common", help="Compare on the images that both have scored, where one has scored more.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Say which of two studies is better in which score, by paired bootstrap over groups of near-duplicates."""
+    with _messages():
+        from busi_keras.workflows.compare import compare as compare_folders
+
+        comparison = compare_folders(first, second, common, resamples)
+        if as_json:
+            _print_json(comparison.to_json())
+        else:
+            _print(f"{comparison.table()}\n\n{RESEARCH_USE}")
+
+
+@app.command()
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Image and DICOM files, and folders.")],
     model: Model = None,

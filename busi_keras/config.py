@@ -16,6 +16,8 @@ APPROACHES = ("two-stage", "multitask", "multitask-cnn")
 SEGMENTERS = ("unet", "attention-unet")
 BACKBONES = ("resnet50", "mobilenet-v2")
 PROTOCOLS = ("grouped", "seed", "kfold", "leaky", "lesion-70-30", "external")
+FOLDED_PROTOCOLS = ("kfold", "leaky", "lesion-70-30")
+"""Those that `folds` and `fold` speak of."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
@@ -49,7 +51,7 @@ class Experiment:
         class_weighting: weigh each image's cross-entropy by the inverse frequency of its class.
         augment: whether training images are flipped, warped and re-toned.
         protocol: one of `PROTOCOLS`: who trains, validates and tests.
-        folds, fold: number of folds and the one scored, counted from 0; used by `kfold`, `leaky` and `lesion-70-30`.
+        folds, fold: number of folds and the one scored, counted from 0; used by `FOLDED_PROTOCOLS`.
         seed: of the split, the initial weights, the order of images and the augmentation.
         limit: use only so many images, stratified by class; None for all.
         skip_bad: leave out images whose files are broken or incomplete instead of refusing to train.

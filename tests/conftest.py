@@ -39,20 +39,20 @@ def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_study(phantom_folder: Path) -> Callable[..., Path]:
     """Makes folds as if they had been trained elsewhere: real splits of the phantoms, drawn scores, no network.
 
-    `make_study(folder, protocol, folds, dice=0.7, seed=0, **experiment)` makes the folds numbered in `folds`, with
+    `make_study(folder, protocol, made, dice=0.7, seed=0, **experiment)` makes the folds numbered in `made`, with
     lesions' Dice about `dice`; returns the folder.
     """
     records = read_busi(phantom_folder)
     alone = {record.name: record.name for record in records}
 
-    def make(folder: Path, protocol: str, folds: range, dice: float = 0.7, seed: int = 0, **fields: object) -> Path:
+    def make(folder: Path, protocol: str, made: range, dice: float = 0.7, seed: int = 0, **fields: object) -> Path:
         settings = {
             "approach": "multitask-cnn", "data": "phantom", "fingerprint": fingerprint(records), "epochs": 1,
             "backbone": "mobilenet-v2", "image_size": 32, "batch_size": 8, "folds": 2, "protocol": protocol,
             "backend": os.environ.get("KERAS_BACKEND") or "tensorflow",
         }  # fmt: skip
         preset = {name: v for name, v in PROTOCOL_PRESETS.get(protocol, {}).items() if name != "image_size"}
-        for fold in folds:
+        for fold in made:
             experiment = Experiment(**{**settings, **preset, "fold": fold, **fields})
             lesions_only = protocol == "lesion-70-30"
             chosen = [record for record in records if not (lesions_only and record.label == NORMAL)]

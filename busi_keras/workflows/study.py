@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from busi_keras.config import PROTOCOL_PRESETS, PROTOCOLS, Experiment
+from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, PROTOCOLS, Experiment
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.study import Study
 from busi_keras.evaluation.study_folder import Fold, StudyFolder
@@ -18,7 +18,6 @@ from busi_keras.workflows.external import score_external
 from busi_keras.workflows.train import run_training, without_auto
 
 STUDIES = Path("studies")
-FOLDED = ("kfold", "leaky", "lesion-70-30")
 FOLDS = 5
 
 
@@ -59,7 +58,7 @@ def run_study(
     options = without_auto({name: value for name, value in given.items() if value is not None})
     options["protocol"] = protocol = _protocol(options.get("protocol", "kfold"), external)
     folds = _folds(protocol, options.pop("folds", None))
-    if protocol in FOLDED:
+    if protocol in FOLDED_PROTOCOLS:
         options["folds"] = folds
     study = StudyFolder(folder or STUDIES / f"{protocol}-{options.get('approach', 'multitask')}")
     unfinished = [fold for fold in map(study.fold, range(folds)) if not fold.finished]
@@ -88,7 +87,7 @@ def _protocol(protocol: str, external: Path | None) -> str:
 
 
 def _folds(protocol: str, asked: int | None) -> int:
-    if protocol not in FOLDED:
+    if protocol not in FOLDED_PROTOCOLS:
         return 1
     fixed = PROTOCOL_PRESETS.get(protocol, {}).get("folds")
     if fixed and asked not in (None, fixed):

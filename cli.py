@@ -271,6 +271,7 @@ def study(
 def compare(
     first: Annotated[Path, typer.Argument(help="A study's folder.")],
     second: Annotated[Path, typer.Argument(help="Another's, on the same images.")],
+    data: Data = "auto",
     common: Annotated[
         bool, typer.Option("--common", help="Compare on the images that both have scored, where one has scored more.")
     ] = False,
@@ -281,7 +282,7 @@ def compare(
     with _messages():
         from busi_keras.workflows.compare import compare as compare_folders
 
-        comparison = compare_folders(first, second, common, resamples)
+        comparison = compare_folders(first, second, data, common, resamples)
         if as_json:
             _print_json(comparison.to_json())
         else:

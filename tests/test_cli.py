@@ -52,16 +52,18 @@ def test_training_prints_one_json_document_and_tells_its_progress_on_stderr(work
     assert "oneDNN" not in log
 
 
-def test_compare_says_which_study_is_better(make_study: Callable[..., Path], tmp_path: Path) -> None:
+def test_compare_says_which_study_is_better(
+    make_study: Callable[..., Path], phantom_folder: Path, tmp_path: Path
+) -> None:
     make_study(tmp_path / "one", "kfold", range(2), dice=0.8)
     make_study(tmp_path / "other", "kfold", range(2), dice=0.6)
-    StudyFolder(tmp_path / "one").write_looks([], {})
-    done = cli("compare", "one", "other", "--resamples", "20", "--json", cwd=tmp_path)
+    done = cli("compare", "one", "other", "--data", phantom_folder, "--resamples", "20", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["first"], found["second"], found["n"]) == ("one", "other", 48)
     assert found["differences"]["lesion_dice"]["better"] == "first"
     assert set(found["differences"]["dice"]["interval"]) == {"estimate", "low", "high"}
+    assert StudyFolder(tmp_path / "one").looked_over
     refused = cli("compare", "one", "nowhere", cwd=tmp_path)
     assert refused.returncode == 2
     assert "nowhere has no finished fold; name a folder made by `study`" in refused.stderr

@@ -1,6 +1,7 @@
 """Two studies on the same images: the paired bootstrap of what lies between them, over groups of near-duplicates."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -70,12 +71,17 @@ class Comparison:
 
 
 def compare_studies(
-    first: StudyFolder, second: StudyFolder, common: bool = False, resamples: int = RESAMPLES
+    first: StudyFolder,
+    second: StudyFolder,
+    groups: Sequence[Sequence[str]],
+    common: bool = False,
+    resamples: int = RESAMPLES,
 ) -> Comparison:
     """Compares the folds that are finished.
 
     Args:
         first, second: two studies' folders.
+        groups: near-duplicates among the images, names of two and more each.
         common: compare on the images that both have scored, instead of refusing where one has scored more.
         resamples: of the bootstrap.
 
@@ -92,12 +98,6 @@ def compare_studies(
             f"the same; {way_out}"
         )
     pair = [[scores[key] for key in shared] for scores in (ones, others)]
-    if first.groups_file.exists():
-        groups = first.groups()
-    elif second.groups_file.exists():
-        groups = second.groups()
-    else:
-        raise UsageError(f"neither {first.folder} nor {second.folder} has groups.json; repeat `study` with one of them")
     numbers = group_numbers([name for name, _ in shared], groups)
     estimates = [headline(summarize(scores)) for scores in pair]
     differences = {

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from busi_keras.card import MODEL_CARD_FILE
 from busi_keras.config import Experiment
@@ -12,7 +12,9 @@ from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import write_predictions
 from busi_keras.evaluation.scores import ImageScore
 from busi_keras.files import replacing, unfinished, write_text
-from busi_keras.training.checkpoint import Checkpoints
+
+if TYPE_CHECKING:
+    from busi_keras.training.checkpoint import Checkpoints
 
 
 class Run:
@@ -91,8 +93,12 @@ class Run:
         """Who trained, validated and was tested."""
         return Split.read(self.split_file)
 
-    def checkpoints(self, stage: str) -> Checkpoints:
+    def checkpoints(self, stage: str) -> "Checkpoints":
         """The checkpoints of one stage."""
+        from busi_keras.training.checkpoint import (
+            Checkpoints,
+        )  # brings Keras along, which most that read a run do without
+
         return Checkpoints(self.folder / "checkpoint", stage)
 
     def write_history(self, rows: Sequence[dict[str, Any]]) -> None:

@@ -3,13 +3,11 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from busi_keras.config import CLASSES, NORMAL, Experiment
-from busi_keras.data.audit import audit
 from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_busi, read_sample
 from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
 from busi_keras.data.source import Source, find_source
@@ -25,7 +23,6 @@ from busi_keras.data.split import (
 )
 from busi_keras.errors import UsageError
 from busi_keras.training.run import Run
-from busi_keras.workflows.console import progress_bar
 
 SHOWN_PROBLEMS = 5
 
@@ -141,27 +138,6 @@ def find_groups(folder: Path) -> list[list[str]]:
     if problems:
         log.warning("%d images of %s were left out: %s", len(problems), folder, _few(problems))
     return found
-
-
-@dataclass(frozen=True)
-class Looks:
-    """What images show, beyond what was annotated.
-
-    Attributes:
-        groups: near-duplicates, names of two and more each.
-        marks: by name, `data.marks.mark_score`; files that do not decode have none.
-    """
-
-    groups: list[list[str]]
-    marks: dict[str, float]
-
-
-def look_over(records: Sequence[Record]) -> Looks:
-    """Opens every image once, showing progress."""
-    with progress_bar("looking for near-duplicates and burnt-in marks", len(records)) as advance:
-        found = audit(records, progress=lambda record, image: advance())
-    marks = {image.name: image.marks for image in found.images if image.marks is not None}
-    return Looks([list(group) for group in found.groups], marks)
 
 
 def _readable(

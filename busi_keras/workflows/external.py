@@ -16,8 +16,9 @@ from busi_keras.files import replacing_folder
 from busi_keras.inference.predictor import Predictor
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
-from busi_keras.workflows.data_set import look_over, records_of
+from busi_keras.workflows.data_set import records_of
 from busi_keras.workflows.evaluate import evaluate_records
+from busi_keras.workflows.looks import look_over
 
 TRAINED = "trained on: "
 SHOWN = 5

@@ -13,8 +13,9 @@ from busi_keras.evaluation.study import Study
 from busi_keras.evaluation.study_folder import Fold, StudyFolder
 from busi_keras.report.study_table import study_table
 from busi_keras.training.run import Run
-from busi_keras.workflows.data_set import look_over, records_of, source_of
+from busi_keras.workflows.data_set import records_of, source_of
 from busi_keras.workflows.external import score_external
+from busi_keras.workflows.looks import look_over_study
 from busi_keras.workflows.train import run_training, without_auto
 
 STUDIES = Path("studies")
@@ -66,9 +67,10 @@ def run_study(
     if study.begun() and (unfinished or data != "auto"):
         records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
     for fold in unfinished:
+        if study.finished():
+            look_over_study(study, data)  # `compare` needs it of studies that are not complete yet
         _train(study, fold, options, data)
-        _look_over(study, data)
-    _look_over(study, data)
+    look_over_study(study, data)
     if external:
         score_external(study, external, data)
     study.require_one_experiment()
@@ -111,10 +113,3 @@ def _as_begun(experiment: Experiment) -> dict[str, Any]:
     """The options that repeat an experiment; what follows from the data and the machine is found out anew."""
     follows = ("data", "fingerprint", "backend")
     return {name: value for name, value in asdict(experiment).items() if name not in follows}
-
-
-def _look_over(study: StudyFolder, data: str) -> None:
-    """Near-duplicates and marks of the images, looked for once; of protocol `external`, `score_external` does it."""
-    if not study.looked_over and study.experiment.protocol != "external":
-        looks = look_over(records_of(Run(study.begun()[0].folder), data))
-        study.write_looks(looks.groups, looks.marks)

@@ -375,14 +375,14 @@ def export(
         typer.Option(
             "--format",
             help="saved-model (for TF Serving), onnx, openvino, openvino-int8 (8-bit integers; needs the run folder: "
-            "its ranges come from training images) or litert.",
+            "its ranges come from training images), openvino-int8-avx2 (for x86 processors without VNNI) or litert.",
         ),
     ] = "saved-model",
     output: Annotated[
         Path | None,
         typer.Option(
             help="Of a SavedModel the model's folder, the next version goes below it; else the file.",
-            show_default="saved_models/APPROACH, or RUN/model.onnx, .xml, _int8.xml, .tflite",
+            show_default="saved_models/APPROACH, or RUN/model.onnx, .xml, _int8.xml, _int8_avx2.xml, .tflite",
         ),
     ] = None,
     data: Data = "auto",

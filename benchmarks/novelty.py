@@ -22,10 +22,11 @@ from sklearn.datasets import load_sample_image
 
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
+from busi_keras.evaluation.predictions import read_predictions
 from busi_keras.evaluation.scores import ImageScore
 from busi_keras.files import write_text
 from busi_keras.inference.predictor import Predictor
-from busi_keras.training.run import Run, read_predictions
+from busi_keras.training.run import Run
 
 SIZE = 512
 

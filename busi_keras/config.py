@@ -15,7 +15,9 @@ NORMAL = CLASSES.index("normal")
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")
 SEGMENTERS = ("unet", "attention-unet")
 BACKBONES = ("resnet50", "mobilenet-v2")
-PROTOCOLS = ("grouped", "seed", "kfold", "leaky")
+PROTOCOLS = ("grouped", "seed", "kfold", "leaky", "lesion-70-30", "external")
+FOLDED_PROTOCOLS = ("kfold", "leaky", "lesion-70-30")
+"""Those that `folds` and `fold` speak of."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
@@ -49,7 +51,7 @@ class Experiment:
         class_weighting: weigh each image's cross-entropy by the inverse frequency of its class.
         augment: whether training images are flipped, warped and re-toned.
         protocol: one of `PROTOCOLS`: who trains, validates and tests.
-        folds, fold: number of folds and the one scored, counted from 0; used by `kfold` and `leaky`.
+        folds, fold: number of folds and the one scored, counted from 0; used by `FOLDED_PROTOCOLS`.
         seed: of the split, the initial weights, the order of images and the augmentation.
         limit: use only so many images, stratified by class; None for all.
         skip_bad: leave out images whose files are broken or incomplete instead of refusing to train.
@@ -135,12 +137,12 @@ class Experiment:
             raise UsageError(f"{path} is not an experiment ({error}); train again into a new folder") from None
 
     def differences(self, other: "Experiment") -> list[str]:
-        """One phrase a field in which the two differ: `epochs 15, not 30`."""
-        return [
-            f"{field.name} {getattr(self, field.name)}, not {getattr(other, field.name)}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
+        """One phrase a field in which the two differ: `epochs 15, not 30`.
+
+        Weights files count by their names: their folders are others on each machine.
+        """
+        mine, others = ({**dataclasses.asdict(one), "weights": Path(one.weights).name} for one in (self, other))
+        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 
 
 _CHOICES = {
@@ -159,6 +161,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "multitask-cnn": {"mask_loss": "dice-bce"},
 }
 """What an approach sets apart from the defaults of `Experiment`."""
+
+PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {"lesion-70-30": {"image_size": 256, "folds": 3}}
+"""What a protocol sets apart from them."""
 
 
 def _require(holds: bool, experiment: Experiment, field: str, expected: str) -> None:

@@ -60,14 +60,40 @@ Weights = Annotated[
     ),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(help="Side of the network's square input in pixels.", show_default="224")
+    int | None,
+    typer.Option(help="Side of the network's square input in pixels.", show_default="224; 256 in lesion-70-30"),
 ]
 BatchSize = Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")]
 Epochs = Annotated[
     int | None,
     typer.Option(help="At most so many epochs a stage.", show_default="by data and device; printed at the start"),
 ]
-Folds = Annotated[int | None, typer.Option(help="Folds of kfold and leaky.", show_default="5")]
+Folds = Annotated[int | None, typer.Option(help="Folds of kfold and leaky; lesion-70-30 has 3.", show_default="5")]
+Segmenter = Annotated[str | None, typer.Option(help="unet or attention-unet, in two-stage.", show_default="unet")]
+Width = Annotated[int | None, typer.Option(help="Channels of the U-Net's first level.", show_default="64")]
+LearningRate = Annotated[float | None, typer.Option(help="Peak of the cosine schedule.", show_default="1e-3")]
+EncoderRate = Annotated[
+    float | None,
+    typer.Option(help="Factor of the learning rate in the encoder.", show_default="1 from scratch, 0.3 pretrained"),
+]
+Average = Annotated[
+    float | None,
+    typer.Option(help="Momentum of a moving average of the weights, such as 0.99.", show_default="0: none"),
+]
+Patience = Annotated[
+    int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
+]
+MaskLoss = Annotated[
+    str | None,
+    typer.Option(help="bce or dice-bce (Dice + BCE).", show_default="bce in multitask, else dice-bce"),
+]
+MaskWeight = Annotated[float | None, typer.Option(help="The mask's share in the loss.", show_default="1")]
+LabelWeight = Annotated[float | None, typer.Option(help="The class's share in the loss.", show_default="1")]
+ClassWeighting = Annotated[
+    bool, typer.Option("--class-weighting", help="Weigh each class by the inverse of its frequency.")
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave broken images out instead of refusing to train.")]
+Limit = Annotated[int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")]
 Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
 Precision = Annotated[
     str | None,
@@ -95,9 +121,7 @@ def train(
     ] = None,
     data: Data = "auto",
     backend: Backend = None,
-    segmenter: Annotated[
-        str | None, typer.Option(help="unet or attention-unet, in two-stage.", show_default="unet")
-    ] = None,
+    segmenter: Segmenter = None,
     backbone: Backbone = None,
     weights: Weights = None,
     image_size: ImageSize = None,
@@ -107,36 +131,26 @@ def train(
         str | None,
         typer.Option(
             help="grouped (70/15/15, near-duplicates kept together), seed (the original project's split, with its "
-            "leaks), kfold (grouped folds), leaky (plain folds: near-duplicates on both sides).",
+            "leaks), kfold (grouped folds), leaky (plain folds: near-duplicates on both sides), lesion-70-30 (lesion "
+            "images alone, the three splits of the public segmentation table, with their leaks), external (all images "
+            "train or validate).",
             show_default="grouped",
         ),
     ] = None,
     folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="Which fold is tested, from 0.", show_default="0")] = None,
     seed: Seed = None,
-    width: Annotated[int | None, typer.Option(help="Channels of the U-Net's first level.", show_default="64")] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Peak of the cosine schedule.", show_default="1e-3 from scratch, 3e-4 pretrained"),
-    ] = None,
-    patience: Annotated[
-        int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
-    ] = None,
-    mask_loss: Annotated[
-        str | None,
-        typer.Option(help="bce or dice-bce (Dice + BCE).", show_default="bce in multitask, else dice-bce"),
-    ] = None,
-    mask_weight: Annotated[float | None, typer.Option(help="The mask's share in the loss.", show_default="1")] = None,
-    label_weight: Annotated[float | None, typer.Option(help="The class's share in the loss.", show_default="1")] = None,
-    class_weighting: Annotated[
-        bool, typer.Option("--class-weighting", help="Weigh each class by the inverse of its frequency.")
-    ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave broken images out instead of refusing to train.")
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")
-    ] = None,
+    width: Width = None,
+    learning_rate: LearningRate = None,
+    encoder_rate: EncoderRate = None,
+    average: Average = None,
+    patience: Patience = None,
+    mask_loss: MaskLoss = None,
+    mask_weight: MaskWeight = None,
+    label_weight: LabelWeight = None,
+    class_weighting: ClassWeighting = False,
+    skip_bad: SkipBad = False,
+    limit: Limit = None,
     precision: Precision = None,
     run_dir: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/APPROACH-TIME")] = None,
     resume: Annotated[
@@ -150,7 +164,8 @@ def train(
     given = {
         "approach": approach, "segmenter": segmenter, "backbone": backbone, "weights": weights,
         "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "protocol": protocol, "folds": folds,
-        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate, "patience": patience,
+        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate,
+        "encoder_rate": encoder_rate, "average": average, "patience": patience,
         "mask_loss": mask_loss, "mask_weight": mask_weight, "label_weight": label_weight,
         "class_weighting": class_weighting or None, "skip_bad": skip_bad or None, "limit": limit,
         "precision": precision,
@@ -196,13 +211,18 @@ def study(
     protocol: Annotated[
         str,
         typer.Option(
-            help="kfold (grouped folds: the headline), leaky (plain folds: how much leakage flatters) or seed (the "
-            "original's split)."
+            help="kfold (grouped folds: the headline), leaky (plain folds: how much leakage flatters), seed (the "
+            "original's split), lesion-70-30 (the three splits of the public segmentation table) or external (train on "
+            "all of --data, score --external)."
         ),
     ] = "kfold",
     approach: Annotated[str, typer.Option(help="two-stage, multitask or multitask-cnn.")] = "multitask-cnn",
     data: Data = "auto",
+    external: Annotated[
+        Path | None, typer.Option(help="The folder in BUSI's layout that protocol external scores.")
+    ] = None,
     backend: Backend = None,
+    segmenter: Segmenter = None,
     backbone: Backbone = None,
     weights: Weights = None,
     image_size: ImageSize = None,
@@ -210,6 +230,17 @@ def study(
     epochs: Epochs = None,
     folds: Folds = None,
     seed: Seed = None,
+    width: Width = None,
+    learning_rate: LearningRate = None,
+    encoder_rate: EncoderRate = None,
+    average: Average = None,
+    patience: Patience = None,
+    mask_loss: MaskLoss = None,
+    mask_weight: MaskWeight = None,
+    label_weight: LabelWeight = None,
+    class_weighting: ClassWeighting = False,
+    skip_bad: SkipBad = False,
+    limit: Limit = None,
     precision: Precision = None,
     output: Annotated[
         Path | None, typer.Option(help="The study's folder.", show_default="studies/PROTOCOL-APPROACH")
@@ -218,23 +249,49 @@ def study(
 ) -> None:
     """Train and score every fold of a protocol, with intervals; stopped and repeated, it goes on."""
     given = {
-        "approach": approach, "protocol": protocol, "backbone": backbone, "weights": weights, "image_size": image_size,
-        "batch_size": batch_size, "epochs": epochs, "folds": folds, "seed": seed, "precision": precision,
+        "approach": approach, "protocol": protocol, "segmenter": segmenter, "backbone": backbone, "weights": weights,
+        "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "folds": folds, "seed": seed,
+        "width": width, "learning_rate": learning_rate, "encoder_rate": encoder_rate, "average": average,
+        "patience": patience, "mask_loss": mask_loss,
+        "mask_weight": mask_weight, "label_weight": label_weight, "class_weighting": class_weighting or None,
+        "skip_bad": skip_bad or None, "limit": limit, "precision": precision,
     }  # fmt: skip
     with _messages():
         _set_backend(backend)
         from busi_keras.workflows.study import run_study
 
-        found = run_study(given, data, output)
+        found = run_study(given, data, output, external)
         if as_json:
-            _print_json(found.to_json())
+            _print_json(found.study.to_json())
         else:
-            _print(f"{found.table()}\n\n{RESEARCH_USE} All numbers: {found.folder / 'study.json'}")
+            _print(f"{found.summary()}\n\n{RESEARCH_USE}")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A study's folder.")],
+    second: Annotated[Path, typer.Argument(help="Another's, on the same images.")],
+    data: Data = "auto",
+    common: Annotated[
+        bool, typer.Option("--common", help="Compare on the images that both have scored, where one has scored more.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Say which of two studies is better in which score, by paired bootstrap over groups of near-duplicates."""
+    with _messages():
+        from busi_keras.workflows.compare import compare as compare_folders
+
+        comparison = compare_folders(first, second, data, common, resamples)
+        if as_json:
+            _print_json(comparison.to_json())
+        else:
+            _print(f"{comparison.table()}\n\n{RESEARCH_USE}")
 
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(help="Image and DICOM files, and folders.")],
     model: Model = None,
     server: Annotated[
         str | None,
@@ -246,6 +303,15 @@ def predict(
     output: Annotated[
         Path, typer.Option(help="Folder for masks, overlays, predictions.csv and predictions.json.")
     ] = Path("predictions"),
+    dicom_output: Annotated[
+        Path | None,
+        typer.Option(
+            "--dicom-out",
+            help="Folder for the results of DICOM files as DICOM: Segmentation, Structured Report, Secondary Capture.",
+            show_default="none are written",
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Look at every n-th frame of a DICOM file.")] = 1,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
@@ -260,7 +326,7 @@ def predict(
             _set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output, server)
+        result = predict_paths(model, paths, output, server, dicom_output, every)
         if as_json:
             _print_json(result.to_json())
         else:
@@ -334,14 +400,14 @@ def export(
         typer.Option(
             "--format",
             help="saved-model (for TF Serving), onnx, openvino, openvino-int8 (8-bit integers; needs the run folder: "
-            "its ranges come from training images) or litert.",
+            "its ranges come from training images), openvino-int8-avx2 (for x86 processors without VNNI) or litert.",
         ),
     ] = "saved-model",
     output: Annotated[
         Path | None,
         typer.Option(
             help="Of a SavedModel the model's folder, the next version goes below it; else the file.",
-            show_default="saved_models/APPROACH, or RUN/model.onnx, .xml, _int8.xml, .tflite",
+            show_default="saved_models/APPROACH, or RUN/model.onnx, .xml, _int8.xml, _int8_avx2.xml, .tflite",
         ),
     ] = None,
     data: Data = "auto",
@@ -381,6 +447,29 @@ def data_phantom(
 
         write_phantoms(output, count, seed, size)
         _print(f"{count} phantoms in {output}; use them with --data {output}")
+
+
+@data_app.command("from-dicom")
+def data_from_dicom(
+    folder: Annotated[Path, typer.Argument(help="A folder of ultrasound files in DICOM.")],
+    labels: Annotated[Path, typer.Option(help="A CSV table: file,label; DICOM carries no class.")],
+    output: Annotated[Path, typer.Option(help="A folder in BUSI's layout; what is there is kept.")],
+    every: Annotated[int, typer.Option(help="Take every n-th frame of a cine.")] = 1,
+    allow_burnt_in: Annotated[
+        bool, typer.Option("--allow-burnt-in", help="Take files that may show a patient's name in the picture.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn DICOM into images in BUSI's layout: pixels of the scan area alone, nothing that names a patient."""
+    with _messages():
+        from busi_keras.workflows.from_dicom import convert_folder
+
+        result = convert_folder(folder, labels, output, every, allow_burnt_in)
+        if as_json:
+            _print_json(result.to_json())
+        else:
+            _print(result.summary(output))
+        _exit(result.done, result.failed)
 
 
 @data_app.command("groups")

@@ -1,10 +1,10 @@
-"""What int8 costs in Dice and accuracy: one run's network in float32 and in int8, on the same images.
+"""What int8 costs in Dice and accuracy: networks in float32 and in int8, on the images that were held out.
 
-Run from the root, after `python cli.py export RUN --format openvino` and `--format openvino-int8`:
-`PYTHONPATH=. python benchmarks/int8_loss.py RUN --output results/int8_loss.json`.
+Run from the root, with a run or the folds of a study, whose scored images are pooled:
+`PYTHONPATH=. python benchmarks/int8_loss.py studies/kfold-multitask-cnn/fold-* --output results/int8_loss.json`.
 
-Both run in OpenVINO, so that only the arithmetic differs. BUSI is found as `evaluate` finds it. Expect losses below
-0.01.
+Both run in OpenVINO, so that only the arithmetic differs; what a run lacks of the two is exported. BUSI is found as
+`evaluate` finds it. Expect losses below 0.01.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from busi_keras.inference.predictor import Predictor
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import resolve_split
+from busi_keras.workflows.export import export_run
 
-VARIANTS = {"float32": "model.xml", "int8": "model_int8.xml"}
+VARIANTS = {"float32": ("openvino", "model.xml"), "int8": ("openvino-int8", "model_int8.xml")}
 PACKAGES = ("openvino", "nncf", "numpy")
 
 
@@ -65,30 +67,42 @@ def megabytes(model: Path) -> float:
     return (model.stat().st_size + model.with_suffix(".bin").stat().st_size) / 1e6
 
 
-def compare(options: argparse.Namespace) -> dict[str, Any]:
+def exported(run: Run, variant: str, data: str) -> Path:
+    """A variant's file in a run, made where it is not there yet."""
+    export_format, name = VARIANTS[variant]
+    file = run.folder / name
+    return file if file.exists() else export_run(run.folder, export_format, file, data)
+
+
+def compare(folders: Sequence[Path], data: str) -> dict[str, Any]:
     """All that goes into the JSON."""
-    run = Run(options.run)
-    part = resolve_split(options.split, run.split.scored)
-    records = part_records(run.experiment, run.split, part, records_of(run, options.data))
-    files = {name: options.run / file for name, file in VARIANTS.items()}
-    rows = {name: score(file, records) for name, file in files.items()}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in VARIANTS}
+    for run in map(Run, folders):
+        part = resolve_split("auto", run.split.scored)
+        records = part_records(run.experiment, run.split, part, records_of(run, data))
+        files = {name: exported(run, name, data) for name in VARIANTS}
+        for name, file in files.items():
+            rows[name] += score(file, records)
     scores = {name: summary(found) for name, found in rows.items()}
     pairs = list(zip(rows["float32"], rows["int8"], strict=True))
+    sizes = {name: megabytes(file) for name, file in files.items()}
+    experiment = run.experiment
     return {
-        "what": f"{run.experiment.approach}, {run.experiment.backbone}, {run.experiment.image_size} px, at most "
-        f"{run.experiment.epochs} epochs: float32 and int8 in OpenVINO, {part} images",
+        "what": f"{experiment.approach}, {experiment.backbone}, {experiment.image_size} px, at most "
+        f"{experiment.epochs} epochs, protocol {experiment.protocol}, {len(folders)} networks: float32 and int8 in "
+        f"OpenVINO, {part} images",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", *sys.argv]),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "n": len(records),
+        "n": len(pairs),
         "scores": scores,
         "loss": {name: scores["float32"][name] - scores["int8"][name] for name in scores["float32"]},
         "other_class": sum(one["predicted"] != other["predicted"] for one, other in pairs),
         "largest_probability_difference": float(
             max(np.abs(np.subtract(one["probabilities"], other["probabilities"])).max() for one, other in pairs)
         ),
-        "megabytes": {name: megabytes(file) for name, file in files.items()},
-        "size_ratio": megabytes(files["int8"]) / megabytes(files["float32"]),
+        "megabytes": sizes,
+        "size_ratio": sizes["int8"] / sizes["float32"],
     }
 
 
@@ -105,12 +119,11 @@ def table(results: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="run folder that holds model.xml and model_int8.xml")
-    parser.add_argument("--split", default="auto", help="as in `evaluate`")
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders, with their model.keras")
     parser.add_argument("--data", default="auto", help="as in `evaluate`")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    results = compare(options)
+    results = compare(options.runs, options.data)
     print(table(results))
     if options.output:
         write_text(options.output, json.dumps(results, indent=2) + "\n")

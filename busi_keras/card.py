@@ -34,6 +34,8 @@ class Card:
         temperature: what the network divides its logits by, fitted on validation.
         thresholds: from which probability of malignant on an image counts as suspicious, by name; chosen on
             validation; empty where that had no malignant image, or nothing else.
+        novelty_threshold: from which `Outputs.novelty` on an image is not like the training images, set on validation;
+            None where it was not fitted.
         failures: the worst of the scored images, a sentence each.
         classes: the order of the probabilities.
         intended_use: for the reader.
@@ -53,6 +55,7 @@ class Card:
     date: str
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
+    novelty_threshold: float | None = None
     failures: tuple[str, ...] = ()
     classes: tuple[str, ...] = CLASSES
     intended_use: str = field(default=RESEARCH_USE)
@@ -61,6 +64,10 @@ class Card:
     def phantom(self) -> bool:
         """Whether it was trained on synthetic images."""
         return self.data == "phantom"
+
+    def is_novel(self, novelty: float) -> bool:
+        """Whether an image is not like the training images; also where its distance is not a number."""
+        return self.novelty_threshold is not None and not novelty <= self.novelty_threshold
 
     def to_json(self) -> str:
         """The card as a JSON document."""
@@ -109,6 +116,11 @@ class Card:
                 f"## Operating thresholds, chosen on validation; temperature {self.temperature:.3f}",
                 "",
                 *(thresholds or ["none: validation had no malignant image, or nothing else"]),
+                *(
+                    []
+                    if self.novelty_threshold is None
+                    else [f"- not like the training images: novelty above {self.novelty_threshold:.3f}"]
+                ),
                 "",
                 "## Known failures: the worst of the scored images",
                 "",

@@ -15,13 +15,15 @@ NORMAL = CLASSES.index("normal")
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")
 SEGMENTERS = ("unet", "attention-unet")
 BACKBONES = ("resnet50", "mobilenet-v2")
-PROTOCOLS = ("grouped", "seed", "kfold", "leaky")
+PROTOCOLS = ("grouped", "seed", "kfold", "leaky", "lesion-70-30", "external")
+FOLDED_PROTOCOLS = ("kfold", "leaky", "lesion-70-30")
+"""Those that `folds` and `fold` speak of."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce")
 
 COARSEST_STRIDE = 32
-PRETRAINED_LEARNING_RATE = 3e-4
+PRETRAINED_ENCODER_RATE = 0.3
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,15 @@ class Experiment:
         epochs: passes over the training images, at most; in the two-stage approach, of each stage.
         frozen_epochs: the first so many of them train the heads alone; 0 where the backbone starts from nothing.
         learning_rate: peak of the cosine schedule.
+        encoder_rate: factor of the learning rate in the encoder, once it is no longer frozen.
+        average: momentum of the weights' exponential moving average, which is validated and kept; 0 for none.
         patience: training ends after so many epochs without a better validation score.
         mask_loss: one of `MASK_LOSSES`.
         mask_weight, label_weight: the two tasks' shares in the loss.
         class_weighting: weigh each image's cross-entropy by the inverse frequency of its class.
         augment: whether training images are flipped, warped and re-toned.
         protocol: one of `PROTOCOLS`: who trains, validates and tests.
-        folds, fold: number of folds and the one scored, counted from 0; used by `kfold` and `leaky`.
+        folds, fold: number of folds and the one scored, counted from 0; used by `FOLDED_PROTOCOLS`.
         seed: of the split, the initial weights, the order of images and the augmentation.
         limit: use only so many images, stratified by class; None for all.
         skip_bad: leave out images whose files are broken or incomplete instead of refusing to train.
@@ -67,6 +71,8 @@ class Experiment:
     epochs: int = 30
     frozen_epochs: int = 0
     learning_rate: float = 1e-3
+    encoder_rate: float = 1.0
+    average: float = 0.0
     patience: int = 12
     mask_loss: str = "dice-bce"
     mask_weight: float = 1.0
@@ -93,7 +99,9 @@ class Experiment:
             "image_size",
             f"a positive multiple of {COARSEST_STRIDE}, such as 224",
         )
-        _require(self.learning_rate > 0, self, "learning_rate", "above 0")
+        for field in ("learning_rate", "encoder_rate"):
+            _require(getattr(self, field) > 0, self, field, "above 0")
+        _require(0 <= self.average < 1, self, "average", "at least 0 and below 1, such as 0.99")
         for field in ("mask_weight", "label_weight"):
             _require(getattr(self, field) >= 0, self, field, "at least 0")
         _require(self.folds >= 2, self, "folds", "at least 2")
@@ -129,12 +137,12 @@ class Experiment:
             raise UsageError(f"{path} is not an experiment ({error}); train again into a new folder") from None
 
     def differences(self, other: "Experiment") -> list[str]:
-        """One phrase a field in which the two differ: `epochs 15, not 30`."""
-        return [
-            f"{field.name} {getattr(self, field.name)}, not {getattr(other, field.name)}"
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != getattr(other, field.name)
-        ]
+        """One phrase a field in which the two differ: `epochs 15, not 30`.
+
+        Weights files count by their names: their folders are others on each machine.
+        """
+        mine, others = ({**dataclasses.asdict(one), "weights": Path(one.weights).name} for one in (self, other))
+        return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 
 
 _CHOICES = {
@@ -153,6 +161,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "multitask-cnn": {"mask_loss": "dice-bce"},
 }
 """What an approach sets apart from the defaults of `Experiment`."""
+
+PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {"lesion-70-30": {"image_size": 256, "folds": 3}}
+"""What a protocol sets apart from them."""
 
 
 def _require(holds: bool, experiment: Experiment, field: str, expected: str) -> None:

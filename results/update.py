@@ -1,26 +1,26 @@
-"""Takes the numbers of finished runs into `results/` and writes README's tables from all that is there.
+"""Takes the numbers of runs and studies into `results/` and writes README's tables from all that is there.
 
     python results/update.py runs/busi-multitask-resnet50 ...   # take runs in, then write the tables
+    python results/update.py studies/kfold-multitask-cnn ...    # take in what a study has so far, then the tables
     python results/update.py                                    # write the tables alone
 
 Only numbers and plots of numbers are taken: no image of the data set, and no figure that shows one.
 """
 
 import json
-import os
 import shutil
 import sys
-from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from busi_keras.card import read_card  # noqa: E402
-from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, Experiment  # noqa: E402
+from busi_keras.errors import UsageError  # noqa: E402
 from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
+from results.made import MADE_FILE, made, shared_experiment  # noqa: E402
+from results.studies import encoder, is_study, studies_table, take_study  # noqa: E402
 
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
@@ -30,47 +30,17 @@ PLOTS = ("history.png", "confusion.png", "roc.png")
 
 def take(run: Run) -> Path:
     """Copies a finished run's numbers and plots of numbers into `results/NAME/`."""
-    from busi_keras.training.device import processor_name
-
     folder = RESULTS / run.folder.resolve().name
     folder.mkdir(exist_ok=True)
     for name in NUMBERS:
         shutil.copy(run.folder / name, folder / name)
     for name in PLOTS:
         shutil.copy(run.figures / name, folder / name)
-    card = read_card(run.model_file)
     if json.loads((folder / "metrics.json").read_text())["split"] != run.split.scored:
         raise SystemExit(f"{run.folder} was last scored on another part; python cli.py evaluate {run.folder} first")
-    experiment = asdict(run.experiment) | {"weights": card.weights}
-    write_text(folder / "experiment.json", json.dumps(experiment, indent=2) + "\n")
-    made = {
-        "command": command(Experiment(**experiment)),
-        "date": card.date,
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        "versions": card.versions,
-        "epochs": card.epochs,
-        "training_minutes": round(sum(row["seconds"] for row in run.history()) / 60, 1),
-    }
-    write_text(folder / "made.json", json.dumps(made, indent=2) + "\n")
+    write_text(folder / "experiment.json", shared_experiment(run).to_json())
+    write_text(folder / MADE_FILE, json.dumps(made(run), indent=2) + "\n")
     return folder
-
-
-def command(experiment: Experiment) -> str:
-    """The command that repeats an experiment."""
-    defaults = Experiment(experiment.approach, experiment.data)
-    defaults = replace(defaults, **PRESETS[experiment.approach])
-    if experiment.pretrained:
-        defaults = replace(defaults, learning_rate=PRETRAINED_LEARNING_RATE)
-    follows = {"approach", "data", "fingerprint", "frozen_epochs", "augment"}
-    always = {"backbone", "weights", "epochs"}
-    given = [
-        f"--{field.name.replace('_', '-')} {getattr(experiment, field.name)}"
-        for field in fields(experiment)
-        if field.name in always
-        or (field.name not in follows and getattr(experiment, field.name) != getattr(defaults, field.name))
-    ]
-    return " ".join(["python cli.py train --approach", experiment.approach, "--data", experiment.data, *given])
 
 
 def results_table() -> str:
@@ -169,6 +139,7 @@ def readme(text: str) -> str:
     """README with its tables as `results/` has them now."""
     for name, table in {
         "results": results_table(),
+        "studies": studies_table(RESULTS),
         "speed": speed_table(),
         "feeding": feeding_and_memory(),
         "gradcam": gradcam_table(),
@@ -186,18 +157,23 @@ def _row(folder: Path) -> str:
     experiment = json.loads((folder / "experiment.json").read_text())
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
     made = json.loads((folder / "made.json").read_text())
-    weights = {"none": "from scratch", "imagenet": "ImageNet"}.get(experiment["weights"], experiment["weights"])
-    encoder = f"{experiment['backbone']}, {weights}, {experiment['image_size']} px"
-    if experiment["approach"] == "two-stage":
-        encoder = f"{experiment['segmenter']} width {experiment['width']}, from scratch; {encoder}"
     epochs = ", ".join(f"{stage['trained']} ({stage['chosen']})" for stage in made["epochs"].values())
     numbers = [metrics[name] for name in ("dice", "lesion_dice", "iou", "normal_clean", "accuracy", "macro_f1")]
     cells = ["" if value is None else f"{value:.3f}" for value in [*numbers, metrics["auc"]["malignant"]]]
     name = f"[{experiment['approach']}](results/{folder.name}/)"
-    return f"| {name} | {encoder} | {epochs} | {' | '.join(cells)} | {sum(metrics['n'].values())} |"
+    return f"| {name} | {encoder(experiment)} | {epochs} | {' | '.join(cells)} | {sum(metrics['n'].values())} |"
+
+
+def main(folders: list[str]) -> None:
+    """Takes runs and studies in, then writes README."""
+    for folder in map(Path, folders):
+        try:
+            taken = take_study(folder, RESULTS) if is_study(folder) else take(Run(folder))
+        except UsageError as error:
+            raise SystemExit(f"error: {error}") from None
+        print(f"taken into {taken.relative_to(ROOT)}")
+    write_text(README, readme(README.read_text()))
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        print(f"taken into {take(Run(Path(argument))).relative_to(ROOT)}")
-    write_text(README, readme(README.read_text()))
+    main(sys.argv[1:])

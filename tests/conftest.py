@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -7,7 +8,14 @@ import pytest
 from PIL import Image
 
 from busi_keras.card import Card, attach_card
+from busi_keras.config import NORMAL, PROTOCOL_PRESETS, Experiment
+from busi_keras.data.busi import fingerprint, read_busi
 from busi_keras.data.phantom_set import write_phantoms
+from busi_keras.evaluation.detection import Detection
+from busi_keras.evaluation.predictions import write_predictions
+from busi_keras.evaluation.scores import ImageScore, Overlap, summarize
+from busi_keras.evaluation.surface import SurfaceDistance
+from busi_keras.workflows.data_set import make_split
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,18 +36,75 @@ def phantom_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_study(phantom_folder: Path) -> Callable[..., Path]:
+    """Makes folds as if they had been trained elsewhere: real splits of the phantoms, drawn scores, no network.
+
+    `make_study(folder, protocol, made, dice=0.7, seed=0, **experiment)` makes the folds numbered in `made`, with
+    lesions' Dice about `dice`; returns the folder.
+    """
+    records = read_busi(phantom_folder)
+    alone = {record.name: record.name for record in records}
+
+    def make(folder: Path, protocol: str, made: range, dice: float = 0.7, seed: int = 0, **fields: object) -> Path:
+        settings = {
+            "approach": "multitask-cnn", "data": "phantom", "fingerprint": fingerprint(records), "epochs": 1,
+            "backbone": "mobilenet-v2", "image_size": 32, "batch_size": 8, "folds": 2, "protocol": protocol,
+            "backend": os.environ.get("KERAS_BACKEND") or "tensorflow",
+        }  # fmt: skip
+        preset = {name: v for name, v in PROTOCOL_PRESETS.get(protocol, {}).items() if name != "image_size"}
+        for fold in made:
+            experiment = Experiment(**{**settings, **preset, "fold": fold, **fields})
+            lesions_only = protocol == "lesion-70-30"
+            chosen = [record for record in records if not (lesions_only and record.label == NORMAL)]
+            split = make_split(experiment, chosen, alone)
+            label_of = {record.name: record.label for record in records}
+            rng = np.random.default_rng([seed, fold])
+            scores = [_drawn_score(rng, name, label_of[name], dice) for name in split.part(split.scored)]
+            place = folder / f"fold-{fold}"
+            place.mkdir(parents=True)
+            split.write(place / "split.json")
+            (place / "experiment.json").write_text(experiment.to_json())
+            write_predictions(place / "predictions.csv", scores)
+            metrics = summarize(scores)
+            (place / "metrics.json").write_text(
+                json.dumps({"split": split.scored, "dice": metrics.dice, "accuracy": metrics.accuracy, "n": metrics.n})
+            )
+            row = {"stage": "multitask-cnn", "epoch": 0, "val_dice": 0.5, "val_score": 0.5, "seconds": 3.0}
+            (place / "history.jsonl").write_text(json.dumps(row) + "\n")
+        return folder
+
+    return make
+
+
+def _drawn_score(rng: np.random.Generator, name: str, label: int, dice: float) -> ImageScore:
+    probabilities = rng.dirichlet(1 + 3 * np.eye(3)[label])
+    lesion = label != NORMAL
+    share = float(np.clip(rng.normal(dice, 0.1), 0.01, 0.99)) if lesion else 1.0
+    return ImageScore(
+        name, label, int(probabilities.argmax()), tuple(probabilities), Overlap(share, share / (2 - share)),
+        true_area=0.08 * lesion, predicted_area=0.08 * lesion,
+        surface=SurfaceDistance(9.0, 3.0, 90.0) if lesion else None, detection=Detection(int(lesion), int(lesion), 0),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
 def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `.keras` file of an untrained two-stage network of 64 px, with its card."""
     import keras
 
     from busi_keras.models import build_classifier, build_two_stage, build_unet
+    from busi_keras.models.novelty import novelty_head
 
     keras.utils.set_random_seed(4)
     unet = build_unet(64, width=4)
     logits = unet.get_layer("mask_head").get_layer("logits")
     logits.set_weights([20 * values for values in logits.get_weights()])  # untrained masks hover about the threshold
     path = tmp_path_factory.mktemp("stored") / "model.keras"
-    build_two_stage(unet, build_classifier(64, "resnet50")).save(path)
+    network = build_two_stage(unet, build_classifier(64, "resnet50"))
+    novelty = novelty_head(network)
+    features = np.random.default_rng(9).normal(size=(40, novelty.get_layer("texture").output.shape[-1]))
+    novelty.get_layer("distance").fit(features.astype(np.float32))
+    network.save(path)
     card = Card("two-stage", 64, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
     attach_card(path, card)
     return path

@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.imaging import read_image, read_mask
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +50,23 @@ def test_training_prints_one_json_document_and_tells_its_progress_on_stderr(work
         assert expected in log
     assert "Traceback" not in log
     assert "oneDNN" not in log
+
+
+def test_compare_says_which_study_is_better(
+    make_study: Callable[..., Path], phantom_folder: Path, tmp_path: Path
+) -> None:
+    make_study(tmp_path / "one", "kfold", range(2), dice=0.8)
+    make_study(tmp_path / "other", "kfold", range(2), dice=0.6)
+    done = cli("compare", "one", "other", "--data", phantom_folder, "--resamples", "20", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["first"], found["second"], found["n"]) == ("one", "other", 48)
+    assert found["differences"]["lesion_dice"]["better"] == "first"
+    assert set(found["differences"]["dice"]["interval"]) == {"estimate", "low", "high"}
+    assert StudyFolder(tmp_path / "one").looked_over
+    refused = cli("compare", "one", "nowhere", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "nowhere has no finished fold; name a folder made by `study`" in refused.stderr
 
 
 def test_a_run_is_not_scored_on_other_images(workplace: Path) -> None:

@@ -15,7 +15,7 @@ experiments = st.builds(
     approach=st.sampled_from(APPROACHES),
     data=st.text(),
     backbone=st.sampled_from(BACKBONES),
-    weights=st.sampled_from(["none", "imagenet"]) | st.text(min_size=1),
+    weights=st.sampled_from(["none", "imagenet", "mobilenet.weights.h5"]),
     image_size=st.integers(1, 16).map(lambda steps: 32 * steps),
     epochs=st.integers(5, 100),
     frozen_epochs=st.integers(0, 5),
@@ -51,6 +51,12 @@ def test_differences_name_each_field_that_differs_and_no_other(first: Experiment
     assert first.differences(first) == []
 
 
+def test_weights_files_are_told_apart_by_name_and_not_by_folder() -> None:
+    here = Experiment("multitask", "BUSI", weights="/home/ada/net.weights.h5")
+    assert here.differences(replace(here, weights="net.weights.h5")) == []
+    assert here.differences(replace(here, weights="/home/ada/other.h5")) == ["weights net.weights.h5, not other.h5"]
+
+
 def test_a_difference_reads_as_a_phrase() -> None:
     asked = Experiment("multitask", "phantom", epochs=15, seed=1)
     assert asked.differences(replace(asked, epochs=30, seed=2)) == ["epochs 15, not 30", "seed 1, not 2"]
@@ -62,7 +68,10 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"approach": "one-stage"}, "--approach is 'one-stage'; it must be one of two-stage, multitask, multitask-cnn"),
         ({"backbone": "vgg16"}, "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2"),
         ({"segmenter": "u-net"}, "--segmenter is 'u-net'; it must be one of unet, attention-unet"),
-        ({"protocol": "random"}, "--protocol is 'random'; it must be one of grouped, seed, kfold, leaky"),
+        (
+            {"protocol": "random"},
+            "--protocol is 'random'; it must be one of grouped, seed, kfold, leaky, lesion-70-30, external",
+        ),
         ({"precision": "float16"}, "--precision is 'float16'; it must be one of float32, mixed_bfloat16"),
         ({"backend": "theano"}, "--backend is 'theano'; it must be one of tensorflow, jax, torch"),
         ({"mask_loss": "iou"}, "--mask-loss is 'iou'; it must be one of bce, dice-bce"),
@@ -74,6 +83,8 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"epochs": 0}, "--epochs is 0; it must be at least 1"),
         ({"patience": 0}, "--patience is 0; it must be at least 1"),
         ({"learning_rate": 0.0}, "--learning-rate is 0.0; it must be above 0"),
+        ({"average": 1.0}, "--average is 1.0; it must be at least 0 and below 1, such as 0.99"),
+        ({"encoder_rate": 0.0}, "--encoder-rate is 0.0; it must be above 0"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan; it must be above 0"),
         ({"mask_weight": -1.0}, "--mask-weight is -1.0; it must be at least 0"),
         ({"label_weight": -0.5}, "--label-weight is -0.5; it must be at least 0"),

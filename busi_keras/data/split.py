@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from busi_keras.config import CLASSES
+from busi_keras.config import CLASSES, PROTOCOL_PRESETS
 from busi_keras.data.busi import Record
+from busi_keras.data.public_splits import LESION_IMAGES, VALIDATION
 from busi_keras.errors import UsageError
 from busi_keras.files import write_text
 
@@ -18,6 +19,9 @@ PARTS = ("train", "validation", "test")
 
 SHARES = (0.70, 0.15, 0.15)
 """Of train, validation and test in the protocol `grouped`."""
+
+WHOLE_SHARES = (0.85, 0.15)
+"""Of train and validation in the protocol `external`."""
 
 INNER_FOLDS = 7
 """In `kfold`, one in so many of the images that are not tested validates."""
@@ -27,7 +31,8 @@ INNER_FOLDS = 7
 class Split:
     """Names of records (`Record.name`) a part, each name in one part at most.
 
-    `test` is empty in protocol `seed`, where the validation images are scored.
+    `test` is empty in the protocols `seed` and `lesion-70-30`, where the validation images are scored, and in
+    `external`, where another folder's are.
     """
 
     train: tuple[str, ...]
@@ -96,6 +101,14 @@ def kfold_split(records: Sequence[Record], group_of: Mapping[str, str], folds: i
     return _split(records, parts)
 
 
+def whole_split(records: Sequence[Record], group_of: Mapping[str, str], seed: int) -> Split:
+    """All images train, 85 %, or validate; none is held out. Grouped and stratified as above."""
+    part_of = _allocate(records, group_of, WHOLE_SHARES, seed)
+    parts = {"train": part_of == 0, "validation": part_of == 1}
+    _require_classes(records, group_of, parts)
+    return _split(records, parts | {"test": np.zeros(len(records), bool)})
+
+
 def seed_split(records: Sequence[Record]) -> Split:
     """The original project's split: no groups, no test part, near-duplicates on both sides.
 
@@ -115,6 +128,31 @@ def seed_split(records: Sequence[Record]) -> Split:
         raise UsageError(
             f"{len(records)} images, {count} of class {rarest}, are too few for --protocol seed ({error}); give more"
         ) from None
+    return Split(tuple(train), tuple(validation), ())
+
+
+def lesion_split(records: Sequence[Record], fold: int, seed: int) -> Split:
+    """Split `fold`, 0 to 2, of the public segmentation table: 70 % of the lesion images train, 30 % validate.
+
+    No groups, no strata, no test part. BUSI's 647 lesion images are split as the table's authors split them, image by
+    image (`data.public_splits`); others are drawn in the same way.
+
+    Args:
+        records: lesion images alone.
+
+    Raises:
+        UsageError: there is no such split, or there are too few images.
+    """
+    folds = PROTOCOL_PRESETS["lesion-70-30"]["folds"]
+    if fold >= folds:
+        raise UsageError(f"--fold is {fold}; protocol lesion-70-30 has the splits 0 to {folds - 1}")
+    names = [record.name for record in records]
+    if set(names) == LESION_IMAGES:
+        chosen = set(VALIDATION[fold])
+        return Split(tuple(name for name in names if name not in chosen), VALIDATION[fold], ())
+    if len(names) < 2:
+        raise UsageError(f"{len(names)} lesion images are too few for --protocol lesion-70-30; give more")
+    train, validation = train_test_split(names, test_size=0.3, random_state=seed + fold)
     return Split(tuple(train), tuple(validation), ())
 
 

@@ -10,6 +10,8 @@ from sklearn.metrics import roc_curve
 BINS = 15
 SCREENING_SENSITIVITY = 0.95
 HOTTEST = 5.0
+NOVELTY_DEVIATIONS = 3.0
+"""Standard deviations of the logarithm of the distance."""
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -94,6 +96,16 @@ def fit_thresholds(probability: np.ndarray, malignant: np.ndarray) -> Thresholds
     screening = int(np.argmax(sensitivity >= SCREENING_SENSITIVITY))
     balanced = int(np.argmax(sensitivity[1:] - false_alarms[1:])) + 1  # the first point calls nothing suspicious
     return Thresholds(float(threshold[max(1, screening)]), float(threshold[balanced]))
+
+
+def fit_novelty_threshold(novelty: np.ndarray) -> float:
+    """From which distance on an image is not like the training images: `NOVELTY_DEVIATIONS` above the mean.
+
+    Args:
+        novelty: `(n,)`, above 0, of images that did not train; its logarithm is close to normal.
+    """
+    logarithm = np.log(np.maximum(novelty, np.finfo(np.float32).tiny))
+    return float(np.exp(logarithm.mean() + NOVELTY_DEVIATIONS * logarithm.std()))
 
 
 def sensitivity_at_specificity(probability: np.ndarray, positive: np.ndarray, specificity: float) -> float | None:

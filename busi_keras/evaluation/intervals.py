@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from busi_keras.evaluation.scores import ImageScore, summarize
+from busi_keras.evaluation.scores import ImageScore, Metrics, summarize
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -20,9 +20,29 @@ HEADLINE = (
     "calibration_error",
     "brier",
     "malignant_average_precision",
+    "malignant_sensitivity_at_90_specificity",
+    "malignant_specificity_at_90_sensitivity",
     "lesions_found",
     "false_finds",
     "hd95_px",
+    "hd95_percent",
+    "surface_distance_px",
+    "surface_distance_percent",
+    "pixel_sensitivity",
+    "pixel_precision",
+    "novel",
+)
+LESS_IS_BETTER = frozenset(
+    {
+        "calibration_error",
+        "brier",
+        "false_finds",
+        "hd95_px",
+        "hd95_percent",
+        "surface_distance_px",
+        "surface_distance_percent",
+        "novel",
+    }
 )
 
 Statistic = Callable[[np.ndarray], float | None]
@@ -42,6 +62,11 @@ class Interval:
     low: float | None
     high: float | None
 
+    def __str__(self) -> str:
+        if self.estimate is None:
+            return "not defined"
+        return f"{self.estimate:.3f}" + ("" if self.low is None else f" ({self.low:.3f} to {self.high:.3f})")
+
 
 def interval(
     statistic: Statistic,
@@ -52,15 +77,12 @@ def interval(
 ) -> Interval:
     """The percentile bootstrap interval of a score, drawing whole groups (Efron and Tibshirani, 1993, chapters 8, 13).
 
-    The difference between two systems on the same images is such a score, too: that is the paired bootstrap.
-
     Args:
         statistic: a score of images, given as indices.
         groups: of each image, the number of its group of near-duplicates.
         resamples: how often groups are drawn; resamples in which the score is not defined are left out.
     """
-    values = [statistic(chosen) for chosen in resamplings(groups, resamples, seed)]
-    return _interval(statistic(np.arange(len(groups))), values, confidence)
+    return _intervals(lambda chosen: {"": statistic(chosen)}, groups, resamples, seed, confidence)[""]
 
 
 def metric_intervals(
@@ -72,14 +94,45 @@ def metric_intervals(
         scores: of each image.
         groups: as in `interval`.
     """
-    found = [headline([scores[int(i)] for i in chosen]) for chosen in resamplings(groups, resamples, seed)]
-    estimates = headline(scores)
-    return {name: _interval(estimates[name], [one[name] for one in found], CONFIDENCE) for name in estimates}
+    return _intervals(lambda chosen: _headline_of(scores, chosen), groups, resamples, seed)
 
 
-def headline(scores: Sequence[ImageScore]) -> dict[str, float | None]:
+def paired_differences(
+    first: Sequence[ImageScore],
+    second: Sequence[ImageScore],
+    groups: Sequence[int],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Intervals of the first's headline scores less the second's: the paired bootstrap.
+
+    Args:
+        first, second: two networks' scores of the same images in the same order.
+        groups: as in `interval`.
+    """
+
+    def differences(chosen: np.ndarray) -> dict[str, float | None]:
+        ones, others = _headline_of(first, chosen), _headline_of(second, chosen)
+        return {name: _difference(ones[name], others[name]) for name in ones}
+
+    return _intervals(differences, groups, resamples, seed)
+
+
+def group_numbers(names: Sequence[str], groups: Sequence[Sequence[str]]) -> list[int]:
+    """The number of each name's group, as `interval` takes them; a name in none is a group of its own.
+
+    Args:
+        names: of images; one that repeats keeps its number.
+        groups: of two names and more.
+    """
+    number_of = {name: number for number, group in enumerate(groups) for name in group}
+    for name in names:
+        number_of.setdefault(name, len(groups) + len(number_of))
+    return [number_of[name] for name in names]
+
+
+def headline(metrics: Metrics) -> dict[str, float | None]:
     """The scores that a study reports."""
-    metrics = summarize(scores)
     return {name: getattr(metrics, name) for name in HEADLINE} | {"malignant_auc": metrics.auc["malignant"]}
 
 
@@ -90,6 +143,26 @@ def resamplings(groups: Sequence[int], resamples: int, seed: int) -> Iterator[np
     rng = np.random.default_rng(seed)
     for _ in range(resamples):
         yield np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))])
+
+
+def _intervals(
+    scores_of: Callable[[np.ndarray], dict[str, float | None]],
+    groups: Sequence[int],
+    resamples: int,
+    seed: int,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Interval]:
+    estimates = scores_of(np.arange(len(groups)))
+    found = [scores_of(chosen) for chosen in resamplings(groups, resamples, seed)]
+    return {name: _interval(estimates[name], [one[name] for one in found], confidence) for name in estimates}
+
+
+def _headline_of(scores: Sequence[ImageScore], chosen: np.ndarray) -> dict[str, float | None]:
+    return headline(summarize([scores[int(index)] for index in chosen]))
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
 
 
 def _interval(estimate: float | None, values: Sequence[float | None], confidence: float) -> Interval:
@@ -110,13 +183,3 @@ def mean_of(values: Sequence[float | None]) -> Statistic:
         return float(drawn.mean()) if len(drawn) else None
 
     return mean
-
-
-def difference_of(one: Statistic, other: Statistic) -> Statistic:
-    """The first less the second, on the same images."""
-
-    def difference(chosen: np.ndarray) -> float | None:
-        first, second = one(chosen), other(chosen)
-        return None if first is None or second is None else first - second
-
-    return difference

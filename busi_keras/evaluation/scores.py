@@ -48,6 +48,8 @@ class ImageScore:
         detection: None where there is no mask head.
         pixel_sensitivity, pixel_precision: shares of the lesion's pixels that are found, and of found pixels that are
             the lesion's; None where there are no such pixels.
+        novelty: how unlike the training images; None where it was not measured.
+        novel: whether that is above the network's threshold: a false alarm on an image of the same data set.
     """
 
     name: str
@@ -61,6 +63,8 @@ class ImageScore:
     detection: Detection | None = None
     pixel_sensitivity: float | None = None
     pixel_precision: float | None = None
+    novelty: float | None = None
+    novel: bool | None = None
 
 
 def overlap(true: np.ndarray, predicted: np.ndarray) -> Overlap:
@@ -105,6 +109,7 @@ class Metrics:
         pixel_sensitivity, pixel_precision: means over the images where they are defined.
         lesions_found: share of all lesions, matched one to one at IoU > 0.3.
         false_finds: predicted components without a lesion, mean over images.
+        novel: share of images that are said to be unlike the training images.
         classes: by name, the scores of each class.
         confusion: rows are true classes, columns predicted ones, in the order of `CLASSES`.
         n: images of each class.
@@ -133,6 +138,7 @@ class Metrics:
     pixel_precision: float | None
     lesions_found: float | None
     false_finds: float | None
+    novel: float | None
     classes: dict[str, ClassScore]
     confusion: list[list[int]] | None
     n: dict[str, int]
@@ -166,6 +172,7 @@ def summarize(scores: Sequence[ImageScore]) -> Metrics:
         auc={name: score.auc for name, score in classes.items()},
         **_probability_scores(scores, labels),
         **_outline_scores(scores),
+        novel=_mean(np.array([score.novel for score in scores if score.novel is not None], float)),
         classes=classes,
         confusion=None
         if predicted is None

@@ -47,7 +47,7 @@ def with_heat_map(network: keras.Model) -> keras.Model:
 
     Returns:
         `image` float32 `(batch, S, S, 3)`, 0-255 -> `probabilities` `(batch, 3)`, sum 1, `mask` and `heatmap`
-        `(batch, S, S)` in [0, 1]; float32 all. It shares the network's weights.
+        `(batch, S, S)` in [0, 1], `novelty` `(batch,)`; float32 all. It shares the network's weights.
     """
     flow = trace(network)
     if flow.label_head is None or flow.mask_head is None:
@@ -57,5 +57,6 @@ def with_heat_map(network: keras.Model) -> keras.Model:
         "probabilities": ops.softmax(flow.label),
         "mask": ops.sigmoid(ops.squeeze(flow.mask, axis=-1)),
         "heatmap": heat_map(flow.features, flow.label, flow.squares),
+        "novelty": flow.novelty,
     }
     return keras.Model(flow.image, outputs, name="served")

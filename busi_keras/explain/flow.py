@@ -16,20 +16,26 @@ class Flow:
         image: float32 `(batch, S, S, 3)`, 0-255.
         mask_head: pyramid -> mask logits; None in a lone classifier.
         pyramid: what the mask head looks at.
-        mask: logits `(batch, S, S, 1)`.
+        found: logits `(batch, S, S, 1)` as the mask head gives them.
+        mask: the same, bounded by the presence of any lesion where there is a label head.
+        classified: the pyramid whose last map the label head looks at; in a two-stage network, of the crop.
         label_head: last map -> label logits; None in a lone U-Net.
-        features: the last map, which the label head looks at; in a two-stage network, of the crop.
+        features: that last map.
         label: logits `(batch, 3)`.
+        novelty: `(batch,)`; None in a lone U-Net.
         squares: `(batch, 3)`, y, x and side in pixels: which part of the image `features` show; None for all of it.
     """
 
     image: Tensor
     mask_head: keras.Model | None
     pyramid: list[Tensor] | None
+    found: Tensor | None
     mask: Tensor | None
+    classified: list[Tensor] | None
     label_head: keras.Model | None
     features: Tensor | None
     label: Tensor | None
+    novelty: Tensor | None
     squares: Tensor | None
 
     @property
@@ -45,25 +51,34 @@ def trace(network: keras.Model) -> Flow:
         segmenter = next(layer for layer in network.layers if layer.name in ("unet", "attention_unet"))
         pyramid = segmenter.get_layer("encoder")(image)
         mask_head = segmenter.get_layer("mask_head")
-        mask = mask_head(pyramid)
-        squares = LesionSquares(name="squares", dtype="float32")(mask)
+        found = mask_head(pyramid)
+        squares = LesionSquares(name="squares", dtype="float32")(found)
         classifier = network.get_layer("classifier")
-        label_head = classifier.get_layer("label_head")
         encoder = classifier.get_layer("encoder")
-        last = keras.Model(encoder.inputs, encoder.outputs[-1], name="crop_encoder")  # one graph, one name a part
-        features = last(network.get_layer("crop")(image, mask))
-        return Flow(image, mask_head, pyramid, mask, label_head, features, label_head(features), squares)
+        crop_encoder = keras.Model(encoder.inputs, encoder.outputs, name="crop_encoder")  # one graph, one name a part
+        seen = crop_encoder(network.get_layer("crop")(image, found))
+        heads = classifier
+    else:
+        names = {layer.name for layer in network.layers}
+        pyramid = seen = network.get_layer("encoder")(image)
+        mask_head = network.get_layer("mask_head") if "mask_head" in names else None
+        found = mask_head(pyramid) if mask_head else None
+        squares = None
+        heads = network if "label_head" in names else None
 
-    heads = {layer.name: layer for layer in network.layers}
-    mask_head, label_head = heads.get("mask_head"), heads.get("label_head")
-    pyramid = network.get_layer("encoder")(image)
+    label_head = heads.get_layer("label_head") if heads else None
+    label = label_head(seen[-1]) if label_head else None
+    bounded = mask_head is not None and label_head is not None
     return Flow(
         image,
         mask_head,
         pyramid if mask_head else None,
-        mask_head(pyramid) if mask_head else None,
+        found,
+        network.get_layer("presence_bound")(found, label) if bounded else found,
+        seen if heads else None,
         label_head,
-        pyramid[-1] if label_head else None,
-        label_head(pyramid[-1]) if label_head else None,
-        squares=None,
+        seen[-1] if label_head else None,
+        label,
+        heads.get_layer("novelty_head")(seen) if heads else None,
+        squares,
     )

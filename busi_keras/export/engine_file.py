@@ -27,26 +27,27 @@ class EngineFile:
         suffix: that the file must have.
         writer: the module with `write(function, card, target)`.
         packages: that the writer needs.
-        int8: whether the convolutions compute in 8-bit integers.
+        weight_bits: of convolutions that compute in 8-bit integers; None where all is float32.
     """
 
     ending: str
     suffix: str
     writer: str
     packages: tuple[str, ...]
-    int8: bool = False
+    weight_bits: int | None = None
 
 
 ENGINE_FILES = {
     "onnx": EngineFile(".onnx", ".onnx", "busi_keras.export.onnx", ("onnx", "tf2onnx")),
     "openvino": EngineFile(".xml", ".xml", "busi_keras.export.openvino", ("openvino",)),
-    "openvino-int8": EngineFile("_int8.xml", ".xml", "busi_keras.export.openvino", ("openvino", "nncf"), int8=True),
+    "openvino-int8": EngineFile("_int8.xml", ".xml", "busi_keras.export.openvino", ("openvino", "nncf"), 8),
+    "openvino-int8-avx2": EngineFile("_int8_avx2.xml", ".xml", "busi_keras.export.openvino", ("openvino", "nncf"), 7),
     "litert": EngineFile(".tflite", ".tflite", "busi_keras.export.litert", ()),
 }
 
 
 def export_engine_file(model_file: Path, export_format: str, target: Path, images: Iterable[np.ndarray] = ()) -> Path:
-    """Writes a network as one of `ENGINE_FILES`: input `image`, outputs `probabilities`, `mask` and `heatmap`.
+    """Writes a network as one of `ENGINE_FILES`: input `image`, outputs `probabilities`, `mask`, `heatmap`, `novelty`.
 
     Args:
         model_file: a `.keras` file with its card.
@@ -73,7 +74,7 @@ def export_engine_file(model_file: Path, export_format: str, target: Path, image
             "pip install -r requirements-engines.txt"
         )
     module = "busi_keras.export.engine_file"
-    if not chosen.int8:
+    if chosen.weight_bits is None:
         run_under_tensorflow(module, model_file, target, export_format)
         return target
 
@@ -82,7 +83,7 @@ def export_engine_file(model_file: Path, export_format: str, target: Path, image
     with tempfile.TemporaryDirectory() as temporary:
         float_model = Path(temporary) / "float32.xml"
         run_under_tensorflow(module, model_file, float_model, export_format)
-        quantize(float_model, images, card, target)
+        quantize(float_model, images, card, target, chosen.weight_bits)
     return target
 
 
@@ -91,7 +92,9 @@ def write_engine_file(model_file: Path, target: Path, export_format: str) -> Non
     from busi_keras.export.graph import served_function
 
     chosen = ENGINE_FILES[export_format]
-    function = served_function(model_file, fuse=not chosen.int8)  # of what is fused, quantization would see parts
+    function = served_function(
+        model_file, fuse=chosen.weight_bits is None
+    )  # of what is fused, quantization would see parts
     importlib.import_module(chosen.writer).write(function, read_card(model_file), target)
 
 

@@ -25,7 +25,7 @@ def served_function(model_file: Path, fuse: bool = True) -> Any:
 
     Returns:
         `image` float32 `(batch, S, S, 3)`, letterboxed, 0-255 -> `probabilities` `(batch, 3)`, sum 1, `mask` and
-        `heatmap` `(batch, S, S)` in [0, 1]; float32 all, of any batch size.
+        `heatmap` `(batch, S, S)` in [0, 1], `novelty` `(batch,)`; float32 all, of any batch size.
 
     Raises:
         UsageError: the file cannot be read as a network.

@@ -33,7 +33,7 @@ class ServedNetwork:
         self._size, self._card = card.image_size, card.to_json()
         self._variables = network.variables
         self._flow = flow = trace(network)
-        seen = {"features": flow.features, "mask": flow.mask, "label": flow.label}
+        seen = {"features": flow.features, "mask": flow.mask, "label": flow.label, "novelty": flow.novelty}
         self._network = keras.Model(flow.image, seen | ({} if flow.squares is None else {"squares": flow.squares}))
         self._closed_form = with_heat_map(network)
 
@@ -109,6 +109,7 @@ class ServedNetwork:
             "label": tf.gather(tf.constant(CLASSES), tf.argmax(probabilities, axis=-1)),
             "probabilities": probabilities,
             "mask_png_bytes": _strings(png, (tf.sigmoid(seen["mask"][..., 0]), boxes)),
+            "novelty": seen["novelty"],
         }
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 INPUT = "image"
-OUTPUTS = ("probabilities", "mask", "heatmap")
+OUTPUTS = ("probabilities", "mask", "heatmap", "novelty")
 """What input and outputs are called in every stored format."""
 
 
@@ -19,11 +19,13 @@ class Outputs:
         probabilities: float32 `(batch, 3)`, in the order of `CLASSES`, sum 1.
         heatmap: float32 `(batch, S, S)` in [0, 1], Grad-CAM of the predicted class, letterboxed; 0 everywhere where
             nothing speaks for it.
+        novelty: float32 `(batch,)`, how unlike the training images: around 1 is alike, larger is not.
     """
 
     mask: np.ndarray
     probabilities: np.ndarray
     heatmap: np.ndarray
+    novelty: np.ndarray
 
 
 class Engine(Protocol):

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from busi_keras.data.busi import is_mask, natural_order
+from busi_keras.dicom.detection import SUFFIXES as DICOM_SUFFIXES
+from busi_keras.dicom.detection import is_dicom
 from busi_keras.errors import UsageError
 from busi_keras.imaging import SUFFIXES
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
+def image_files(paths: Sequence[Path], dicom: bool = False) -> list[Path]:
     """Files as they are; a folder's image files, also in folders below it, without `_mask` files.
+
+    Args:
+        dicom: whether a folder's DICOM files are meant, too.
 
     Raises:
         UsageError: a path does not exist, or a folder holds no image.
@@ -17,9 +22,10 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     files = []
     for path in paths:
         if path.is_dir():
-            found = [file for file in path.rglob("*") if _is_image(file)]
+            found = [file for file in path.rglob("*") if _is_image(file, dicom)]
             if not found:
-                raise UsageError(f"{path} holds no image ({', '.join(SUFFIXES)}); name another folder, or files")
+                suffixes = ", ".join((*SUFFIXES, *DICOM_SUFFIXES) if dicom else SUFFIXES)
+                raise UsageError(f"{path} holds no image ({suffixes}); name another folder, or files")
             files += sorted(found, key=lambda file: natural_order(str(file)))
         elif path.exists():
             files.append(path)
@@ -47,6 +53,7 @@ def output_names(files: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
-def _is_image(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.is_file() and path.suffix.lower() in SUFFIXES and not is_mask(path) and not hidden
+def _is_image(path: Path, dicom: bool) -> bool:
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    return (path.suffix.lower() in SUFFIXES and not is_mask(path)) or (dicom and is_dicom(path))

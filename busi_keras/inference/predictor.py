@@ -17,6 +17,7 @@ from busi_keras.inference.formats import open_model
 
 TRAINED_ON_PHANTOMS = "trained on phantoms, synthetic images: this says nothing about a patient"
 LESION_BUT_NORMAL = "mask and class disagree: a lesion is outlined, but the class is normal"
+NOT_LIKE_TRAINING = "not like the training images (novelty {novelty:.1f}, threshold {threshold:.1f}): do not trust it"
 NO_LESION_BUT_CLASS = "mask and class disagree: no lesion is outlined, but the class is {label}"
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class Prediction:
         heat_map: float32 `(height, width)` in [0, 1], Grad-CAM of `label`, at the image's own size; None where nothing
             in the image speaks for it.
         lesions: the mask's components, largest first.
+        novelty: how unlike the training images, around 1 for images like them.
         warnings: why not to trust it.
     """
 
@@ -43,6 +45,7 @@ class Prediction:
     mask_probability: np.ndarray
     heat_map: np.ndarray | None
     lesions: tuple[Lesion, ...]
+    novelty: float
     warnings: tuple[str, ...]
 
     intended_use: str = RESEARCH_USE
@@ -107,6 +110,7 @@ class Predictor:
         mask = probability >= MASK_THRESHOLD
         label = int(np.argmax(outputs.probabilities[index]))
         heat_map = outputs.heatmap[index]
+        novelty = float(outputs.novelty[index])
         return Prediction(
             label=CLASSES[label],
             probabilities=tuple(float(p) for p in outputs.probabilities[index]),
@@ -114,12 +118,15 @@ class Predictor:
             mask_probability=probability,
             heat_map=np.clip(box.invert(heat_map), 0, 1) if heat_map.any() else None,
             lesions=tuple(find_lesions(mask)),
-            warnings=tuple(self._warnings(label, found=bool(mask.any()))),
+            novelty=novelty,
+            warnings=tuple(self._warnings(label, bool(mask.any()), novelty)),
         )
 
-    def _warnings(self, label: int, found: bool) -> Iterator[str]:
+    def _warnings(self, label: int, found: bool, novelty: float) -> Iterator[str]:
         if self.card.phantom:
             yield TRAINED_ON_PHANTOMS
+        if self.card.is_novel(novelty):
+            yield NOT_LIKE_TRAINING.format(novelty=novelty, threshold=self.card.novelty_threshold)
         if found and label == NORMAL:
             yield LESION_BUT_NORMAL
         if not found and label != NORMAL:

@@ -14,7 +14,7 @@ def build(experiment: Experiment) -> keras.Model:
 
     Returns:
         `image` float32 `(batch, S, S, 3)`, 0-255, letterboxed ->
-        `{"mask": logits (batch, S, S, 1), "label": logits (batch, 3)}`.
+        `{"mask": logits (batch, S, S, 1), "label": logits (batch, 3), "novelty": (batch,)}`.
 
     Raises:
         UsageError: its starting weights cannot be had, or are another network's.

@@ -3,7 +3,7 @@
 import keras
 
 from busi_keras.models.backbone import build_encoder
-from busi_keras.models.heads import build_label_head
+from busi_keras.models.heads import build_label_head, build_novelty_head
 
 
 def build_classifier(image_size: int, backbone: str = "resnet50", weights: str = "none") -> keras.Model:
@@ -15,10 +15,14 @@ def build_classifier(image_size: int, backbone: str = "resnet50", weights: str =
         weights: what the backbone starts from; as in `build_encoder`.
 
     Returns:
-        `image` float32 `(batch, S, S, 3)`, 0-255 -> `{"label": logits (batch, 3)}`.
+        `image` float32 `(batch, S, S, 3)`, 0-255 ->
+        `{"label": logits (batch, 3), "novelty": (batch,)}`.
     """
     encoder = build_encoder(backbone, image_size, weights)
     label_head = build_label_head(encoder)
+    novelty_head = build_novelty_head(encoder)
 
     image = keras.Input((image_size, image_size, 3), name="image")
-    return keras.Model(image, {"label": label_head(encoder(image)[-1])}, name="classifier")
+    pyramid = encoder(image)
+    outputs = {"label": label_head(pyramid[-1]), "novelty": novelty_head(pyramid)}
+    return keras.Model(image, outputs, name="classifier")

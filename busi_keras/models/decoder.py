@@ -48,6 +48,27 @@ def unet_decoder(pyramid: Sequence[Tensor], channels: Sequence[int], attention: 
     return x
 
 
+def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int]) -> Tensor:
+    """A U-Net's expanding path for the wide maps of a classification backbone, as light as the backbone.
+
+    Each skip is first brought to its step's depth by a 1x1 convolution, as in feature pyramid networks (Lin et al.,
+    CVPR 2017): a U-Net's own steps on the maps of a MobileNetV2 would cost seven times what the backbone does.
+
+    Args:
+        pyramid: maps from fine to coarse, each half the size of the one before.
+        channels: of each step, from coarse to fine; one for each map but the coarsest.
+
+    Returns:
+        A map of the finest map's size, `channels[-1]` deep.
+    """
+    *skips, x = pyramid
+    for count, skip in zip(channels, reversed(skips), strict=True):
+        x = layers.Conv2DTranspose(count, 2, strides=2)(x)
+        x = layers.Concatenate()([conv_block(skip, count, kernel=1), x])
+        x = conv_block(x, count)
+    return x
+
+
 def attention_gate(skip: Tensor, gate: Tensor) -> Tensor:
     """The skip, weighted between 0 and 1 at each pixel by what the coarser path asks for.
 

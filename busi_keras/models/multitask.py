@@ -3,10 +3,12 @@
 import keras
 
 from busi_keras.models.backbone import build_encoder
-from busi_keras.models.decoder import plain_decoder, unet_decoder
-from busi_keras.models.heads import build_label_head, build_mask_head
+from busi_keras.models.decoder import lateral_decoder, plain_decoder
+from busi_keras.models.heads import build_label_head, build_mask_head, build_novelty_head
+from busi_keras.models.presence import PresenceBound
 
-DECODER_CHANNELS = (256, 128, 64, 32, 16)
+PLAIN_CHANNELS = (256, 128, 64, 32, 16)
+LATERAL_CHANNELS = (128, 96, 64, 32)
 
 
 def build_multitask(
@@ -22,16 +24,20 @@ def build_multitask(
             convolution (approach `multitask`).
 
     Returns:
-        `image` float32 `(batch, S, S, 3)`, 0-255 -> `{"mask": logits (batch, S, S, 1), "label": logits (batch, 3)}`.
+        `image` float32 `(batch, S, S, 3)`, 0-255 ->
+        `{"mask": logits (batch, S, S, 1), "label": logits (batch, 3), "novelty": (batch,)}`.
     """
     encoder = build_encoder(backbone, image_size, weights)
     label_head = build_label_head(encoder)
+    novelty_head = build_novelty_head(encoder)
     if skips:
-        mask_head = build_mask_head(encoder, lambda pyramid: unet_decoder(pyramid, DECODER_CHANNELS))
+        mask_head = build_mask_head(encoder, lambda pyramid: lateral_decoder(pyramid, LATERAL_CHANNELS))
     else:
-        mask_head = build_mask_head(encoder, lambda pyramid: plain_decoder(pyramid[-1], DECODER_CHANNELS))
+        mask_head = build_mask_head(encoder, lambda pyramid: plain_decoder(pyramid[-1], PLAIN_CHANNELS))
 
     image = keras.Input((image_size, image_size, 3), name="image")
     pyramid = encoder(image)
-    outputs = {"mask": mask_head(pyramid), "label": label_head(pyramid[-1])}
+    label = label_head(pyramid[-1])
+    mask = PresenceBound(name="presence_bound", dtype="float32")(mask_head(pyramid), label)
+    outputs = {"mask": mask, "label": label, "novelty": novelty_head(pyramid)}
     return keras.Model(image, outputs, name="multitask")

@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from busi_keras.models.presence import PresenceBound
 from busi_keras.models.sampling import Tensor, affine_coordinates, pixel_grid, sample_bilinear
 
 MARGIN = 0.25
@@ -92,12 +93,15 @@ def build_two_stage(segmenter: keras.Model, classifier: keras.Model) -> keras.Mo
 
     Args:
         segmenter: `image` -> `{"mask": logits}`; from `build_unet`.
-        classifier: `image` -> `{"label": logits}`; from `build_classifier`.
+        classifier: `image` -> `{"label": logits, "novelty": ...}`; from `build_classifier`.
 
     Returns:
-        `image` float32 `(batch, S, S, 3)`, 0-255 -> `{"mask": logits (batch, S, S, 1), "label": logits (batch, 3)}`.
+        `image` float32 `(batch, S, S, 3)`, 0-255 ->
+        `{"mask": logits (batch, S, S, 1), "label": logits (batch, 3), "novelty": (batch,)}`; novelty is the crop's.
     """
     image = keras.Input(segmenter.input_shape[1:], name="image")
     mask = segmenter(image)["mask"]
     crop = CropLesion(name="crop", dtype="float32")(image, mask)
-    return keras.Model(image, {"mask": mask, "label": classifier(crop)["label"]}, name="two_stage")
+    classified = classifier(crop)
+    bounded = PresenceBound(name="presence_bound", dtype="float32")(mask, classified["label"])
+    return keras.Model(image, {"mask": bounded, **classified}, name="two_stage")

@@ -3,7 +3,7 @@
 import base64
 import textwrap
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any
 
@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, MALIGNANT
-from busi_keras.imaging import encode_png, read_image
+from busi_keras.dicom.lesion_size import lesion_size
+from busi_keras.dicom.regions import Spacing
+from busi_keras.imaging import encode_png
 from busi_keras.inference.predictor import Prediction
-from busi_keras.report.panels import PREDICTED_COLOUR, TRUE_COLOUR, PanelData, draw_contour, draw_panels
+from busi_keras.report.panels import PREDICTED_COLOUR, TRUE_COLOUR, PanelData, draw_contour, render_panels
 
 A4_INCHES = (8.27, 11.69)
 LINE_LENGTH = 96
@@ -52,7 +54,7 @@ class CaseReport:
         software: name and version of the program.
         date: of the report, ISO 8601.
         threshold: None where the model has none.
-        spacing_mm: from one pixel to the next, down and across, in mm; None where it is not known.
+        spacing: size of a pixel; None where it is not known.
         corrected_mask: bool `(height, width)`, the reader's; None where the reader did not draw one.
         corrected_label: one of `CLASSES`, the reader's; None likewise.
     """
@@ -64,12 +66,12 @@ class CaseReport:
     software: str
     date: str
     threshold: Threshold | None = None
-    spacing_mm: tuple[float, float] | None = None
+    spacing: Spacing | None = None
     corrected_mask: np.ndarray | None = None
     corrected_label: str | None = None
 
-    def figure(self) -> bytes:
-        """The panels, as PNG: five where the reader drew a mask, else four."""
+    def figure(self) -> np.ndarray:
+        """The panels, uint8 `(height, width, 3)`: five where the reader drew a mask, else four."""
         data = PanelData(
             self.image,
             self.prediction,
@@ -78,10 +80,8 @@ class CaseReport:
             true_mask=self.corrected_mask,
             truth="corrected",
         )
-        buffer = BytesIO()
         with _drawing:
-            draw_panels(data, buffer)
-        return buffer.getvalue()
+            return render_panels(data)
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON document; PNG images in base64."""
@@ -98,18 +98,21 @@ class CaseReport:
             "label": prediction.label,
             "probabilities": dict(zip(CLASSES, prediction.probabilities, strict=True)),
             "threshold": self._threshold_json(),
-            "spacing_mm": self.spacing_mm,
-            "lesions": [lesion.to_json(self.spacing_mm) for lesion in prediction.lesions],
+            "novelty": prediction.novelty,
+            "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
+            "lesions": [
+                {**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in prediction.lesions
+            ],
             "corrected_label": self.corrected_label,
             "image_png": _base64(encode_png(self.image)),
             "mask_png": _base64(encode_png(prediction.mask)),
             "corrected_mask_png": None if self.corrected_mask is None else _base64(encode_png(self.corrected_mask)),
-            "figure_png": _base64(self.figure()),
+            "figure_png": _base64(encode_png(self.figure())),
         }
 
     def to_pdf(self) -> bytes:
         """The report on one page of A4; its text can be searched."""
-        panels = read_image(self.figure())
+        panels = self.figure()
         buffer = BytesIO()
         with _drawing, mpl.rc_context({"pdf.fonttype": 42, "font.family": "DejaVu Sans", "text.parse_math": False}):
             self._page(panels).savefig(buffer, format="pdf", metadata={"Title": "busi_keras report", "Creator": None})
@@ -161,14 +164,10 @@ class CaseReport:
         for number, lesion in enumerate(lesions[:SHOWN_LESIONS], start=1):
             x0, y0, x1, y1 = lesion.box
             found.append(f"   {number}: x {x0}-{x1}, y {y0}-{y1} px")
-            if self.spacing_mm is None:
-                found.append(f"      area {lesion.area_px} px")
-            else:
-                across, down = lesion.size_mm(self.spacing_mm)
-                found.append(f"      {across:.1f} x {down:.1f} mm, area {lesion.area_mm2(self.spacing_mm):.0f} mm²")
+            found.append(f"      {lesion_size(lesion, self.spacing)}")
         if len(lesions) > SHOWN_LESIONS:
             found.append(f"   and {len(lesions) - SHOWN_LESIONS} more")
-        if lesions and self.spacing_mm is None:
+        if lesions and self.spacing is None:
             found.append("   (pixel spacing is not known)")
         if self.corrected_label is not None:
             found.append(f"Reader's class: {self.corrected_label}")

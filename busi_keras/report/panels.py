@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import matplotlib as mpl
 import numpy as np
@@ -47,14 +46,26 @@ class PanelData:
     truth: str = "true"
 
 
-def draw_panels(data: PanelData, path: Path | IO[bytes], colour_map: str = COLOUR_MAP) -> None:
-    """Writes the panels in one row, five with a true mask and four without: PNG, SVG or PDF by the suffix of `path`.
-
-    Into an open file it writes PNG.
+def draw_panels(data: PanelData, path: Path, colour_map: str = COLOUR_MAP) -> None:
+    """Writes the panels in one row, five with a true mask and four without, as PNG, SVG or PDF by `path`'s suffix.
 
     Args:
         colour_map: one of `COLOUR_MAPS`, for the heat map.
     """
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        _panels(data, colour_map).savefig(path, dpi=DPI)
+
+
+def render_panels(data: PanelData, colour_map: str = COLOUR_MAP) -> np.ndarray:
+    """The picture that `draw_panels` writes, uint8 `(height, width, 3)`."""
+    figure = _panels(data, colour_map)
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _panels(data: PanelData, colour_map: str) -> Figure:
     count = 5 if data.true_mask is not None else 4
     height, width = data.image.shape[:2]
     figure = Figure(
@@ -66,8 +77,7 @@ def draw_panels(data: PanelData, path: Path | IO[bytes], colour_map: str = COLOU
         figure.colorbar(drawn, ax=drawn.axes, shrink=0.7, label="share of the largest value")
     probabilities = ", ".join(f"{n} {p:.2f}" for n, p in zip(CLASSES, data.prediction.probabilities, strict=True))
     figure.suptitle(". ".join([probabilities, *data.prediction.warnings, RESEARCH_USE]), fontsize=9, wrap=True)
-    with mpl.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(path, dpi=DPI)
+    return figure
 
 
 def draw_contact_sheet(rows: Sequence[tuple[str, PanelData]], path: Path, colour_map: str = COLOUR_MAP) -> None:

@@ -47,14 +47,21 @@ class Checkpoints:
     def __init__(self, folder: Path, stage: str) -> None:
         self._folder, self._stage = folder, stage
 
-    def save(self, progress: Progress, network: keras.Model, optimizer: keras.Optimizer) -> None:
-        """Writes the epoch's checkpoint; drops those that are no longer needed only afterwards.
+    def save_best(self, progress: Progress, network: keras.Model) -> None:
+        """Writes the weights of the best epoch so far.
 
         Raises:
             UsageError: the disk is full; the older checkpoints are whole.
         """
-        if progress.best_epoch == progress.epoch:
-            _write(self._best(progress.epoch), progress, network.variables)
+        _write(self._best(progress.best_epoch), progress, network.variables)
+
+    def save(self, progress: Progress, network: keras.Model, optimizer: keras.Optimizer) -> None:
+        """Writes the epoch's checkpoint, after `save_best` where the epoch is the best; drops those that are no longer
+        needed only afterwards.
+
+        Raises:
+            UsageError: the disk is full; the older checkpoints are whole.
+        """
         _write(self._last(progress.epoch), progress, [*network.variables, *optimizer.variables])
         kept = self._paths()[-KEPT:]
         needed = {self._best(_read_progress(path).best_epoch) for path in kept}

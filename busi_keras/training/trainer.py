@@ -14,6 +14,7 @@ from busi_keras.models.backbone import set_trainable
 from busi_keras.training.batches import Arrays, TrainingBatches, ValidationBatches
 from busi_keras.training.checkpoint import Checkpoints, Progress
 from busi_keras.training.objective import Objective
+from busi_keras.training.optimizer import FineTuning
 
 FROZEN_LEARNING_RATE = 1e-3
 FINAL_LEARNING_RATE = 0.01
@@ -112,15 +113,19 @@ def train_stage(
             "epoch": epoch,
             "learning_rate": float(keras.ops.convert_to_numpy(objective.optimizer.learning_rate)),
             **{name: values[-1] for name, values in fitted.history.items()},
-            **{f"val_{k}": v for k, v in objective.evaluate(checks, verbose=0, return_dict=True).items()},
         }
-        if not np.isfinite(row["loss"]) or not np.isfinite(row["val_loss"]):
-            raise UsageError(
-                f"the loss of {stage.name} is {row['loss']} in epoch {epoch + 1}: training has diverged; "
-                f"--learning-rate {experiment.learning_rate} is too high; start a new run with a lower one"
-            )
-        row |= {"val_score": validation_score(row), "seconds": round(time.monotonic() - started, 2)}
-        progress = _advance(progress, row)
+        with objective.optimizer.averaged():
+            checked = objective.evaluate(checks, verbose=0, return_dict=True)
+            row |= {f"val_{name}": value for name, value in checked.items()}
+            if not np.isfinite(row["loss"]) or not np.isfinite(row["val_loss"]):
+                raise UsageError(
+                    f"the loss of {stage.name} is {row['loss']} in epoch {epoch + 1}: training has diverged; "
+                    f"--learning-rate {experiment.learning_rate} is too high; start a new run with a lower one"
+                )
+            row |= {"val_score": validation_score(row), "seconds": round(time.monotonic() - started, 2)}
+            progress = _advance(progress, row)
+            if progress.best_epoch == epoch:
+                checkpoints.save_best(progress, stage.network)
         checkpoints.save(progress, stage.network, objective.optimizer)
         record(progress.rows)
         display.end_epoch(row, best=progress.best_epoch == epoch)
@@ -156,7 +161,8 @@ def _advance(progress: Progress | None, row: dict[str, Any]) -> Progress:
 
 def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, frozen: bool, steps: int) -> None:
     """Compiles for the phase that begins: which weights move, with a new optimizer and its own schedule."""
-    set_trainable(stage.network.get_layer("encoder"), trainable=not frozen, batch_norm=not stage.pretrained)
+    encoder = stage.network.get_layer("encoder")
+    set_trainable(encoder, trainable=not frozen, batch_norm=not stage.pretrained)
     if frozen:
         schedule: Any = FROZEN_LEARNING_RATE
     else:
@@ -169,7 +175,14 @@ def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, fro
             decay_steps=max(1, total - rising),
             alpha=FINAL_LEARNING_RATE,
         )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=GRADIENT_NORM)
+    optimizer = FineTuning(
+        encoder.trainable_variables,
+        experiment.encoder_rate,
+        experiment.average,
+        learning_rate=schedule,
+        weight_decay=WEIGHT_DECAY,
+        global_clipnorm=GRADIENT_NORM,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     objective.compile(optimizer=optimizer)
     optimizer.build(objective.trainable_variables)

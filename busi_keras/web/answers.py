@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES
+from busi_keras.dicom.lesion_size import LesionSize, lesion_size
+from busi_keras.dicom.regions import Spacing
 from busi_keras.inference.predictor import Prediction
 from busi_keras.web.case import Case
 
@@ -22,14 +24,12 @@ class LesionAnswer:
     Attributes:
         box: x0, y0, x1, y1 in pixels, the end exclusive.
         area_px: in pixels.
-        size_mm: width and height of the box; null where the pixel spacing is not known.
-        area_mm2: likewise.
+        size: in mm where the size of a pixel is known, else in pixels.
     """
 
     box: tuple[int, int, int, int]
     area_px: int
-    size_mm: tuple[float, float] | None
-    area_mm2: float | None
+    size: LesionSize
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class FindingAnswer:
         warnings: why not to trust it.
         probabilities: of each class, calibrated, sum 1.
         lesions: largest first.
-        spacing_mm: from one pixel to the next, down and across; null where it is not known.
+        spacing_mm: size of a pixel, along the rows and down the columns; null where it is not known.
+        novelty: how unlike the training images, around 1 for images like them.
         model: which one.
     """
 
@@ -51,7 +52,7 @@ class FindingAnswer:
     width: int
     height: int
     spacing_mm: tuple[float, float] | None
-    novelty: float | None
+    novelty: float
     model: str
     intended_use: str = RESEARCH_USE
 
@@ -61,7 +62,7 @@ class FindingAnswer:
         found: Prediction,
         width: int,
         height: int,
-        spacing_mm: tuple[float, float] | None,
+        spacing: Spacing | None,
         model: str,
         frame_warnings: tuple[str, ...] = (),
     ) -> "FindingAnswer":
@@ -70,11 +71,11 @@ class FindingAnswer:
             warnings=[*frame_warnings, *found.warnings],
             label=found.label,
             probabilities=dict(zip(CLASSES, found.probabilities, strict=True)),
-            lesions=[LesionAnswer(**lesion.to_json(spacing_mm)) for lesion in found.lesions],
+            lesions=[LesionAnswer(one.box, one.area_px, lesion_size(one, spacing)) for one in found.lesions],
             width=width,
             height=height,
-            spacing_mm=spacing_mm,
-            novelty=None,
+            spacing_mm=(spacing.x_mm, spacing.y_mm) if spacing else None,
+            novelty=found.novelty,
             model=model,
         )
 
@@ -130,7 +131,7 @@ class CaseAnswer:
     @classmethod
     def of(cls, case: Case, model: str) -> "CaseAnswer":
         """The answer for a case."""
-        finding = FindingAnswer.of(case.finding, case.width, case.height, case.spacing_mm, model)
+        finding = FindingAnswer.of(case.finding, case.width, case.height, case.spacing, model)
         corrected = case.correction
         return cls(
             case.key, case.name, case.frame, case.frames, case.phantom, case.has_heat_map, finding,

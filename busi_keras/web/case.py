@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from busi_keras.dicom.regions import Spacing
 from busi_keras.imaging import encode_png, read_image, read_mask
 from busi_keras.inference.predictor import Prediction
 from busi_keras.web.frames import Frame
@@ -38,7 +39,7 @@ class Case:
         folder: holds its pixels.
         height, width: px.
         phantom: whether it is one of the page's own examples.
-        spacing_mm: as in `Frame`.
+        spacing: as in `Frame`.
         correction: None until the reader corrects it.
         stored_bytes: what it takes of the folder.
     """
@@ -51,7 +52,7 @@ class Case:
     height: int
     width: int
     phantom: bool
-    spacing_mm: tuple[float, float] | None
+    spacing: Spacing | None
     _finding: Prediction
     correction: Correction | None = None
     stored_bytes: int = 0
@@ -81,7 +82,7 @@ class Case:
             height,
             width,
             phantom,
-            frame.spacing_mm,
+            frame.spacing,
             finding,
         )
         case._measure()

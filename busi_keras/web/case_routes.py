@@ -16,6 +16,7 @@ from matplotlib import colormaps
 from busi_keras import __version__
 from busi_keras.config import CLASSES, MALIGNANT
 from busi_keras.data.corrections import Provenance, check_correction, save_correction
+from busi_keras.dicom.lesion_size import lesion_size
 from busi_keras.errors import UsageError
 from busi_keras.imaging import encode_png, read_image, read_mask
 from busi_keras.report.case_report import CaseReport, Threshold
@@ -27,9 +28,10 @@ from busi_keras.web.service import Service
 from busi_keras.web.sessions import NotThereError
 
 COLUMNS = (
-    "file", "frame", "label", *(f"p_{name}" for name in CLASSES), "suspicious", "lesions", "largest_box",
-    "largest_area_px", "largest_area_mm2", "corrected_label", "warnings", "model",
-)  # fmt: skip
+    *("file", "frame", "label", *(f"p_{name}" for name in CLASSES), "suspicious", "lesions", "largest_box"),
+    *("largest_area_px", "largest_width", "largest_height", "largest_area", "size_unit"),
+    *("corrected_label", "novelty", "warnings", "model"),
+)
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 NOT_THERE: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "There is no such case."}}
@@ -104,7 +106,7 @@ def heat_map(key: str, session: TheSession) -> Response:
 @router.get("/{key}/figure.png", responses=PNG, response_class=Response)
 def figure(key: str, service: TheService, session: TheSession) -> Response:
     """Input, mask, heat map and overlay in one row; with the reader's mask where there is one."""
-    return Response(_report(session.case(key), service, None).figure(), media_type="image/png")
+    return Response(encode_png(_report(session.case(key), service, None).figure()), media_type="image/png")
 
 
 @router.get("/{key}/report.pdf", responses={200: {"content": {"application/pdf": {}}}}, response_class=Response)
@@ -164,7 +166,7 @@ def _report(case: Case, service: Service, threshold: str | None) -> CaseReport:
         software=f"busi_keras {__version__}",
         date=_now(),
         threshold=_threshold(service, threshold),
-        spacing_mm=case.spacing_mm,
+        spacing=case.spacing,
         corrected_mask=case.corrected_mask(),
         corrected_label=case.correction.label if case.correction else None,
     )
@@ -182,6 +184,7 @@ def _threshold(service: Service, name: str | None) -> Threshold | None:
 def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]:
     found = case.finding
     largest = found.lesions[0] if found.lesions else None
+    size = lesion_size(largest, case.spacing) if largest else None
     return (
         f"'{case.name}" if case.name.startswith(FORMULA_STARTS) else case.name,  # a spreadsheet would run it
         case.frame,
@@ -191,8 +194,9 @@ def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]
         len(found.lesions),
         " ".join(map(str, largest.box)) if largest else "",
         largest.area_px if largest else "",
-        f"{largest.area_mm2(case.spacing_mm):.1f}" if largest and case.spacing_mm else "",
+        *((f"{size.width:.1f}", f"{size.height:.1f}", f"{size.area:.1f}", size.unit) if size else ("",) * 4),
         case.correction.label if case.correction else "",
+        f"{found.novelty:.4f}",
         "; ".join(found.warnings),
         model,
     )

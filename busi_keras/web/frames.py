@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from busi_keras.dicom.regions import Spacing
 from busi_keras.errors import UsageError
 from busi_keras.imaging import pixel_count, read_image
 
@@ -18,12 +19,12 @@ class Frame:
 
     Attributes:
         image: uint8 `(height, width, 3)`.
-        spacing_mm: from one pixel to the next, down and across, in mm; None where it is not known.
+        spacing: size of a pixel; None where it is not known.
         warnings: why not to trust what is said of it; they stand before the network's own.
     """
 
     image: np.ndarray
-    spacing_mm: tuple[float, float] | None = None
+    spacing: Spacing | None = None
     warnings: tuple[str, ...] = ()
 
 

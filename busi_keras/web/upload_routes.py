@@ -130,7 +130,7 @@ def _answer(frame: Frame, found: Prediction, index: int, model: str) -> Predicti
     heat_map = None if found.heat_map is None else np.rint(255 * found.heat_map).astype(np.uint8)
     return PredictionAnswer(
         index,
-        FindingAnswer.of(found, width, height, frame.spacing_mm, model, frame.warnings),
+        FindingAnswer.of(found, width, height, frame.spacing, model, frame.warnings),
         _base64(encode_png(found.mask)),
         None if heat_map is None else _base64(encode_png(heat_map)),
     )

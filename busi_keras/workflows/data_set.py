@@ -7,11 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from busi_keras.config import CLASSES, Experiment
+from busi_keras.config import CLASSES, NORMAL, Experiment
 from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_busi, read_sample
 from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
 from busi_keras.data.source import Source, find_source
-from busi_keras.data.split import PARTS, Split, grouped_split, kfold_split, limited, seed_split
+from busi_keras.data.split import (
+    PARTS,
+    Split,
+    grouped_split,
+    kfold_split,
+    lesion_split,
+    limited,
+    seed_split,
+    whole_split,
+)
 from busi_keras.errors import UsageError
 from busi_keras.training.run import Run
 
@@ -66,21 +75,25 @@ def new_split(experiment: Experiment, records: Sequence[Record], progress: Calla
         progress: called after each image.
 
     Raises:
-        UsageError: files are broken and `skip_bad` is not set, or a class has no image.
+        UsageError: files are broken and `skip_bad` is not set, or a class has no image; of normal images,
+            `lesion-70-30` needs none.
     """
+    lesions_alone = experiment.protocol == "lesion-70-30"
+    classes = [name for label, name in enumerate(CLASSES) if not (lesions_alone and label == NORMAL)]
+    records = [record for record in records if CLASSES[record.label] in classes]
     records = limited(records, experiment.limit, experiment.seed)
-    _require_classes(records)
+    _require_classes(records, classes)
     problems: dict[str, str] = {}
     names = [record.name for record in records]
     images = _readable(records, problems, progress)
-    if experiment.protocol in ("seed", "leaky"):
+    if experiment.protocol in ("seed", "leaky", "lesion-70-30"):
         deque(images, maxlen=0)
         group = {}
     else:
         group = group_of(names, groups(near_duplicate_pairs(names, images), names))
     _report(problems, experiment.skip_bad, len(records))
     good = [record for record in records if record.name not in problems]
-    _require_classes(good)
+    _require_classes(good, classes)
     return make_split(experiment, good, group)
 
 
@@ -88,6 +101,10 @@ def make_split(experiment: Experiment, records: Sequence[Record], group: Mapping
     """The split of the experiment's protocol; `group` gives the near-duplicate group of each record's name."""
     if experiment.protocol == "seed":
         return seed_split(records)
+    if experiment.protocol == "lesion-70-30":
+        return lesion_split(records, experiment.fold, experiment.seed)
+    if experiment.protocol == "external":
+        return whole_split(records, group, experiment.seed)
     if experiment.protocol == "kfold":
         return kfold_split(records, group, experiment.folds, experiment.fold, experiment.seed)
     if experiment.protocol == "leaky":
@@ -136,11 +153,12 @@ def _readable(
             yield np.zeros((64, 64, 3), np.uint8)
 
 
-def _require_classes(records: Sequence[Record]) -> None:
-    for name, count in class_counts(records).items():
-        if count == 0:
+def _require_classes(records: Sequence[Record], classes: Sequence[str]) -> None:
+    counts = class_counts(records)
+    for name in classes:
+        if counts[name] == 0:
             raise UsageError(
-                f"class {name} has no image that can be used; three classes are trained, so give some of it"
+                f"class {name} has no image that can be used; {' and '.join(classes)} are trained, so give some of it"
             )
 
 

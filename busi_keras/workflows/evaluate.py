@@ -13,6 +13,7 @@ from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.detection import detect
 from busi_keras.evaluation.faithfulness import Faithfulness, summarize_faithfulness
+from busi_keras.evaluation.protocols import HOW_TO_READ, STRETCHED
 from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
 from busi_keras.evaluation.surface import surface_distance
 from busi_keras.imaging import MASK_THRESHOLD, resize
@@ -23,10 +24,6 @@ from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.explainer import Explainer, located
-
-ORIGINAL_SIZE = 224
-"""Side of the stretched square on which the original project scored, in pixels."""
-
 
 EXAMPLES_A_CLASS = 4
 PERTURBED = 10
@@ -75,6 +72,7 @@ def metrics_summary(metrics: Mapping[str, Any]) -> str:
         "macro F1": metrics["macro_f1"],
         "AUC malignant against the rest": metrics["auc"]["malignant"],
         "calibration error": metrics["calibration_error"],
+        "said to be unlike the training": metrics["novel"],
     }
     lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
     lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
@@ -121,7 +119,7 @@ def evaluate_records(
     progress: Callable[[], None] = lambda: None,
     perturb: int = 0,
 ) -> Evaluation:
-    """Scores a network on records: at each image's own size; in protocol `seed` as its original did.
+    """Scores a network on records: at each image's own size; in the protocols of `STRETCHED` as their originals did.
 
     Args:
         split: what the records are called.
@@ -140,7 +138,8 @@ def evaluate_records(
     explainer = Explainer(predictor) if tested else None
     scores, faithfulness = [], []
     for ((record, mask), image), prediction in predictor.stream(items):
-        scores.append(_score(record, mask, prediction, stretched=experiment.protocol == "seed"))
+        novel = predictor.card.is_novel(prediction.novelty)
+        scores.append(_score(record, mask, prediction, novel, STRETCHED.get(experiment.protocol)))
         if explainer and record.name in tested:
             faithfulness.append(explainer.faithfulness(image, prediction, prediction.heat_map, mask))
         else:
@@ -194,11 +193,12 @@ def _examples(evaluation: Evaluation, predictor: Predictor, records: Sequence[Re
     return examples
 
 
-def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: bool) -> ImageScore:
+def _score(record: Record, true: np.ndarray, prediction: Prediction, novel: bool, stretched: int | None) -> ImageScore:
+    """Compares masks at the image's own size, or at `stretched` x `stretched` pixels."""
     predicted = prediction.mask
     if stretched:
-        true = resize(true, ORIGINAL_SIZE, ORIGINAL_SIZE) >= MASK_THRESHOLD
-        predicted = resize(prediction.mask_probability, ORIGINAL_SIZE, ORIGINAL_SIZE) >= MASK_THRESHOLD
+        true = resize(true, stretched, stretched) >= MASK_THRESHOLD
+        predicted = resize(prediction.mask_probability, stretched, stretched) >= MASK_THRESHOLD
     common = np.count_nonzero(true & predicted)
     return ImageScore(
         name=record.name,
@@ -212,6 +212,8 @@ def _score(record: Record, true: np.ndarray, prediction: Prediction, stretched: 
         detection=detect(true, predicted),
         pixel_sensitivity=float(common / np.count_nonzero(true)) if true.any() else None,
         pixel_precision=float(common / np.count_nonzero(predicted)) if predicted.any() else None,
+        novelty=prediction.novelty,
+        novel=novel,
     )
 
 
@@ -219,13 +221,8 @@ def _note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> s
     notes = collapses(scores)
     if experiment.data == "phantom":
         notes.append("Phantoms: synthetic images, no evidence about patients.")
-    if experiment.protocol == "leaky":
-        notes.append("Protocol leaky: near-duplicates of these images were trained on; the numbers are too good.")
-    if experiment.protocol == "seed":
-        notes.append(
-            "Protocol seed, as the original: near-duplicates stand on both sides of the split, the epoch was chosen on "
-            f"the images scored here, and masks are compared at {ORIGINAL_SIZE} x {ORIGINAL_SIZE}, stretched."
-        )
-    elif split != "test":
+    if experiment.protocol in HOW_TO_READ:
+        notes.append(HOW_TO_READ[experiment.protocol])
+    if split in ("train", "validation") and experiment.protocol not in STRETCHED:
         notes.append(f"Scored on the {split} images, not on held-out ones.")
     return " ".join(notes)

@@ -43,7 +43,7 @@ def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None 
         return export_saved_model(model_file, output or SAVED_MODELS / card.approach)
     chosen = ENGINE_FILES[export_format]
     target = output or model_file.with_name(model_file.stem + chosen.ending)
-    images = calibration_images(run, data, card.image_size) if chosen.int8 else iter(())
+    images = calibration_images(run, data, card.image_size) if chosen.weight_bits else iter(())
     return export_engine_file(model_file, export_format, target, images)
 
 

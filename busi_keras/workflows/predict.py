@@ -1,9 +1,10 @@
-"""`predict`: masks, classes and overlays for image files; a broken file never stops the others."""
+"""`predict`: masks, classes and overlays for image and DICOM files; a broken file never stops the others."""
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +12,38 @@ import numpy as np
 
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES
+from busi_keras.dicom.detection import is_dicom
+from busi_keras.dicom.lesion_size import lesion_size
+from busi_keras.dicom.regions import Spacing
+from busi_keras.dicom.results import ResultFiles, Results
+from busi_keras.dicom.ultrasound import read_ultrasound
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.lesions import Lesion
 from busi_keras.files import replacing, write_text
 from busi_keras.imaging import encode_png, read_image
 from busi_keras.inference.paths import image_files, output_names
-from busi_keras.inference.predictor import Predictor
+from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.report.overlay import overlay
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.models import load_predictor
+from busi_keras.workflows.predict_dicom import FrameResult, predict_ultrasound
 
-COLUMNS = ("path", "label", *(f"p_{name}" for name in CLASSES), "lesions", "largest_box", "largest_area_px", "warnings")
+COLUMNS = (
+    *("path", "label", *(f"p_{name}" for name in CLASSES), "lesions", "largest_box", "largest_area_px"),
+    *("novelty", "warnings", "frame", "largest_width", "largest_height", "largest_area", "size_unit"),
+)
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What is said of one file; `mask` is where its mask was written, if it was.
+    """What is said of one file; the pixels are not kept, so that thousands of files fit into memory.
 
-    The pixels are not kept, so that thousands of files fit into memory.
+    Attributes:
+        mask: where its mask was written, if it was.
+        spacing: size of a pixel; None where the file does not say.
+        frames: of a DICOM file, all that were looked at, that with the largest lesion first: what else is said here is
+            of that one. Empty for an image.
+        dicom: where the results were written as DICOM, if they were.
     """
 
     path: Path
@@ -36,7 +51,24 @@ class Predicted:
     probabilities: tuple[float, ...]
     lesions: tuple[Lesion, ...]
     mask: Path | None
+    novelty: float
     warnings: tuple[str, ...]
+    spacing: Spacing | None = None
+    frames: tuple[FrameResult, ...] = ()
+    dicom: ResultFiles | None = None
+
+    @classmethod
+    def of(cls, path: Path, prediction: Prediction, mask: Path | None) -> "Predicted":
+        """What is kept of a prediction."""
+        return cls(
+            path,
+            prediction.label,
+            prediction.probabilities,
+            prediction.lesions,
+            mask,
+            prediction.novelty,
+            prediction.warnings,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As `predict --json` prints it."""
@@ -44,10 +76,16 @@ class Predicted:
             "path": str(self.path),
             "label": self.label,
             "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
-            "lesions": [asdict(lesion) for lesion in self.lesions],
+            "lesions": [
+                {**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in self.lesions
+            ],
             "mask": str(self.mask) if self.mask else None,
-            "novelty": None,
+            "novelty": self.novelty,
             "warnings": list(self.warnings),
+            "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
+            "frame": self.frames[0].number if self.frames else None,
+            "frames": [frame.to_json() for frame in self.frames],
+            "dicom": self.dicom.to_json() if self.dicom else None,
         }
 
 
@@ -87,23 +125,30 @@ class Predictions:
 
 
 def predict_paths(
-    model: Path | None, paths: Sequence[Path], output: Path | None, server: str | None = None
+    model: Path | None,
+    paths: Sequence[Path],
+    output: Path | None,
+    server: str | None = None,
+    dicom_output: Path | None = None,
+    every: int = 1,
 ) -> Predictions:
     """Predicts files and folders with a stored model, or one that is served, showing progress.
 
     Args:
         model: a run folder or a `.keras` file; None for the newest run.
         server: as in `Predictor.connect`, instead of a model.
-        paths: image files and folders.
-        output: as in `predict_files`.
+        paths: image and DICOM files, and folders of them.
+        output, dicom_output, every: as in `predict_files`.
 
     Raises:
         UsageError: as `predict_files`; also where there is no such model or server.
     """
-    files = image_files(paths)
+    if every < 1:
+        raise UsageError(f"--every is {every}; give 1 for each frame, or more")
+    files = image_files(paths, dicom=True)
     predictor = load_predictor(model, server)
     with progress_bar("predicting", len(files)) as advance:
-        return predict_files(predictor, files, output, advance)
+        return predict_files(predictor, files, output, advance, dicom_output, every, advance.more)
 
 
 def predict_files(
@@ -111,13 +156,20 @@ def predict_files(
     files: Sequence[Path],
     output: Path | None = None,
     progress: Callable[[], None] = lambda: None,
+    dicom_output: Path | None = None,
+    every: int = 1,
+    more: Callable[[int], None] = lambda frames: None,
 ) -> Predictions:
-    """Predicts image files, one after another; files that cannot be read are listed in the result.
+    """Predicts image files, one after another, then DICOM files; those that cannot be read are listed in the result.
 
     Args:
         output: where `NAME_mask.png`, `NAME_overlay.png`, `predictions.csv` and `predictions.json` are written; None
             to write nothing.
-        progress: called after each file.
+        progress: called after each image, each frame of a DICOM file, and each file that cannot be read.
+        dicom_output: where results of DICOM files are written as DICOM, called by `dicom.reference.result_stem`; None
+            to write none.
+        every: look at every n-th frame of a DICOM file, from the first.
+        more: called with the number of a DICOM file's frames after the first.
 
     Raises:
         UsageError: the disk is full.
@@ -126,28 +178,53 @@ def predict_files(
     done: list[Predicted] = []
     failed: list[Failed] = []
 
-    def readable() -> Iterator[tuple[Path, np.ndarray]]:
-        for path in files:
+    def fail(path: Path, error: UsageError) -> None:
+        failed.append(Failed(path, str(error)))
+        progress()
+
+    def readable(images: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray]]:
+        for path in images:
             try:
                 yield path, read_image(path)
             except UsageError as error:
-                failed.append(Failed(path, str(error)))
-                progress()
+                fail(path, error)
 
-    for (path, image), prediction in predictor.stream(readable()):
-        mask = None
-        if output is not None:
-            mask = output / f"{names[path]}_mask.png"
-            _write(mask, encode_png(prediction.mask))
-            _write(output / f"{names[path]}_overlay.png", encode_png(overlay(image, prediction.mask)))
-        done.append(
-            Predicted(path, prediction.label, prediction.probabilities, prediction.lesions, mask, prediction.warnings)
-        )
+    in_dicom = {path: is_dicom(path) for path in files}
+    images = [path for path in files if not in_dicom[path]]
+    for (path, image), prediction in predictor.stream(readable(images)):
+        mask = None if output is None else _write_pictures(output, names[path], image, prediction.mask)
+        done.append(Predicted.of(path, prediction, mask))
         progress()
+    written: Counter[str] = Counter()
+    for path in (path for path in files if in_dicom[path]):
+        try:
+            ultrasound = read_ultrasound(path)
+            more(ultrasound.frames_in(every) - 1)
+            found = predict_ultrasound(predictor, ultrasound, every, progress)
+            results = found.dicom_results(predictor.card) if dicom_output is not None else None
+        except UsageError as error:
+            fail(path, error)
+            continue
+        mask = None if output is None else _write_pictures(output, names[path], found.scanned, found.prediction.mask)
+        if results is not None and dicom_output is not None:
+            written[results.stem] += 1
+            result_files = _of_its_own(results, written[results.stem]).write(dicom_output)
+        else:
+            result_files = None
+        predicted = Predicted.of(path, found.prediction, mask)
+        done.append(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=result_files))
+    order = {path: place for place, path in enumerate(files)}
+    done.sort(key=lambda one: order[one.path])
+    failed.sort(key=lambda one: order[one.path])
     result = Predictions(tuple(done), tuple(failed))
     if output is not None:
         _write_tables(output, result)
     return result
+
+
+def _of_its_own(results: Results, number: int) -> Results:
+    """Two files of one instance do not write over each other's results."""
+    return replace(results, stem=f"{results.stem}_{number}") if number > 1 else results
 
 
 def _line(one: Predicted) -> str:
@@ -157,9 +234,21 @@ def _line(one: Predicted) -> str:
         lesion = f"lesion {list(one.lesions[0].box)} px" + (
             f" and {len(one.lesions) - 1} more" * (len(one.lesions) > 1)
         )
+        if one.frames:
+            lesion += f", {lesion_size(one.lesions[0], one.spacing)}"
+    if len(one.frames) > 1:
+        lesion += f" in frame {one.frames[0].number}, the largest of {len(one.frames)} frames"
     return ": ".join([str(one.path), f"{one.label} ({probabilities}), {lesion}"]) + "".join(
         f"\n  warning: {warning}" for warning in one.warnings
     )
+
+
+def _write_pictures(output: Path, name: str, image: np.ndarray, mask: np.ndarray) -> Path:
+    """Mask and overlay; gives the mask's path."""
+    path = output / f"{name}_mask.png"
+    _write(path, encode_png(mask))
+    _write(output / f"{name}_overlay.png", encode_png(overlay(image, mask)))
+    return path
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -174,6 +263,7 @@ def _write_tables(output: Path, result: Predictions) -> None:
         writer.writerow(COLUMNS)
         for one in result.done:
             largest = one.lesions[0] if one.lesions else None
+            size = lesion_size(largest, one.spacing) if largest else None
             writer.writerow(
                 (
                     one.path,
@@ -182,6 +272,9 @@ def _write_tables(output: Path, result: Predictions) -> None:
                     len(one.lesions),
                     " ".join(map(str, largest.box)) if largest else "",
                     largest.area_px if largest else "",
+                    f"{one.novelty:.4f}",
                     "; ".join(one.warnings),
+                    one.frames[0].number if one.frames else "",
+                    *((f"{size.width:.6g}", f"{size.height:.6g}", f"{size.area:.6g}", size.unit) if size else [""] * 4),
                 )
             )

@@ -1,150 +1,115 @@
 """`study`: one protocol from its first fold to its table; stop it when you like, repeat the command, and it goes on."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from busi_keras.card import RESEARCH_USE
-from busi_keras.config import CLASSES, NORMAL
-from busi_keras.data.source import find_source
+import keras
+
+from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, PROTOCOLS, Experiment
 from busi_keras.errors import UsageError
-from busi_keras.evaluation.intervals import Interval, metric_intervals
-from busi_keras.evaluation.scores import ImageScore, summarize
-from busi_keras.files import replacing, write_text
-from busi_keras.training.run import Run, read_predictions, write_predictions
-from busi_keras.workflows.data_set import find_groups
-from busi_keras.workflows.train import run_training
+from busi_keras.evaluation.study import Study
+from busi_keras.evaluation.study_folder import Fold, StudyFolder
+from busi_keras.report.study_table import study_table
+from busi_keras.training.run import Run
+from busi_keras.workflows.data_set import records_of, source_of
+from busi_keras.workflows.external import score_external
+from busi_keras.workflows.looks import look_over_study
+from busi_keras.workflows.train import run_training, without_auto
 
 STUDIES = Path("studies")
-PROTOCOLS = ("kfold", "leaky", "seed")
 FOLDS = 5
-SMALL_LESION = 0.05
-"""Share of the image: the median of BUSI's lesions is 0.06."""
 
 
 @dataclass(frozen=True)
-class Study:
-    """What a protocol gave, over all its folds.
-
-    Attributes:
-        folder: holds `fold-N/`, `groups.json`, `study.json`, `predictions.csv` and `table.md`.
-        protocol: one of `PROTOCOLS`.
-        scores: of each image that was held out, in the order of folds.
-        intervals: of the headline scores, over groups of near-duplicates.
-        subsets: the same scores, without intervals, of parts of the images.
-        last_epoch: of each fold, validation Dice and accuracy of the last epoch, beside those of the chosen one.
-    """
+class Studied:
+    """What `study` leaves: a study and its folder."""
 
     folder: Path
-    protocol: str
-    scores: tuple[ImageScore, ...]
-    intervals: dict[str, Interval]
-    subsets: dict[str, dict[str, Any]]
-    last_epoch: tuple[dict[str, Any], ...]
+    study: Study
 
-    def to_json(self) -> dict[str, Any]:
-        """What `study --json` prints and `study.json` holds."""
-        return {
-            "protocol": self.protocol,
-            "n": {name: sum(one.label == i for one in self.scores) for i, name in enumerate(CLASSES)},
-            "intervals": {name: asdict(interval) for name, interval in self.intervals.items()},
-            "metrics": asdict(summarize(self.scores)),
-            "subsets": self.subsets,
-            "epochs": list(self.last_epoch),
-            "intended_use": RESEARCH_USE,
-        }
-
-    def table(self) -> str:
-        """The headline scores with their intervals, as Markdown."""
-        rows = [f"| {name.replace('_', ' ')} | {_shown(one)} |" for name, one in self.intervals.items()]
-        return "\n".join(["| score | estimate (95 % interval) |", "|---|---|", *rows])
+    def summary(self) -> str:
+        """The table, and where all numbers are."""
+        return f"{study_table(self.study)}\n\nAll numbers: {StudyFolder(self.folder).study_file}"
 
 
-def run_study(given: Mapping[str, Any], data: str = "auto", folder: Path | None = None, resamples: int = 1000) -> Study:
+def run_study(
+    given: Mapping[str, Any],
+    data: str = "auto",
+    folder: Path | None = None,
+    external: Path | None = None,
+    resamples: int = 1000,
+) -> Studied:
     """Trains and scores every fold of a protocol, and sums up.
 
+    Folds that are there are gone on with; a finished one needs its numbers alone (`study_folder.FOLD_FILES`), not its
+    network. New folds are trained as the first was, whatever the defaults are on this machine.
+
     Args:
-        given: as in `run_training`; with `protocol`, one of `PROTOCOLS`.
+        given: as in `run_training`; with `protocol`, any but `grouped`.
         data: as in `run_training`.
-        folder: where to; by default `studies/PROTOCOL-APPROACH/`. What is there already is gone on with.
+        folder: where to; by default `studies/PROTOCOL-APPROACH/`.
+        external: the folder that protocol `external` scores, in BUSI's layout.
         resamples: of the bootstrap.
 
     Raises:
         UsageError: options, data or folder are not as they must be.
     """
-    protocol = given.get("protocol", "kfold")
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"--protocol is {protocol!r}; a study has one of {', '.join(PROTOCOLS)}")
-    folder = folder or STUDIES / f"{protocol}-{given.get('approach', 'multitask')}"
-    asked = given.get("folds")
-    folds = 1 if protocol == "seed" else FOLDS if asked is None else asked
-    if protocol != "seed" and folds < 2:
+    options = without_auto({name: value for name, value in given.items() if value is not None})
+    options["protocol"] = protocol = _protocol(options.get("protocol", "kfold"), external)
+    folds = _folds(protocol, options.pop("folds", None))
+    if protocol in FOLDED_PROTOCOLS:
+        options["folds"] = folds
+    study = StudyFolder(folder or STUDIES / f"{protocol}-{options.get('approach', 'multitask')}")
+    unfinished = [fold for fold in map(study.fold, range(folds)) if not fold.finished]
+    study.require(options | ({"backend": keras.backend.backend()} if unfinished else {}))
+    if study.begun() and (unfinished or data != "auto"):
+        records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
+    for fold in unfinished:
+        if study.finished():
+            look_over_study(study, data)  # `compare` needs it of studies that are not complete yet
+        _train(study, fold, options, data)
+    look_over_study(study, data)
+    if external:
+        score_external(study, external, data)
+    study.require_one_experiment()
+    found = study.sum_up(resamples)
+    study.write(found, study_table(found))
+    return Studied(study.folder, found)
+
+
+def _protocol(protocol: str, external: Path | None) -> str:
+    allowed = [name for name in PROTOCOLS if name != "grouped"]
+    if protocol not in allowed:
+        raise UsageError(f"--protocol is {protocol!r}; a study has one of {', '.join(allowed)}")
+    if (protocol == "external") != (external is not None):
+        raise UsageError(f"--protocol is {protocol}; --external FOLDER goes with --protocol external, and only with it")
+    return protocol
+
+
+def _folds(protocol: str, asked: int | None) -> int:
+    if protocol not in FOLDED_PROTOCOLS:
+        return 1
+    fixed = PROTOCOL_PRESETS.get(protocol, {}).get("folds")
+    if fixed and asked not in (None, fixed):
+        raise UsageError(f"--folds is {asked}; protocol {protocol} has {fixed} splits: leave --folds away")
+    folds = fixed or (FOLDS if asked is None else asked)
+    if folds < 2:
         raise UsageError(f"--folds is {folds}; it must be at least 2")
-    runs = []
-    for fold in range(folds):
-        chosen = {} if protocol == "seed" else {"folds": folds, "fold": fold}
-        fold_options = {**given, "protocol": protocol, **chosen}
-        runs.append(run_training(fold_options, data, folder / f"fold-{fold}", resume=True, export=False).run)
-    return _summed_up(folder, protocol, runs, _groups(folder, data), resamples)
+    return folds
 
 
-def _summed_up(
-    folder: Path, protocol: str, runs: Sequence[Run], groups: Sequence[Sequence[str]], resamples: int
-) -> Study:
-    scores = [score for run in runs for score in read_predictions(run.predictions_file)]
-    group_of = {name: number for number, group in enumerate(groups) for name in group}
-    numbers = [group_of.get(score.name, len(groups) + i) for i, score in enumerate(scores)]
-    study = Study(
-        folder,
-        protocol,
-        tuple(scores),
-        metric_intervals(scores, numbers, resamples),
-        _subsets(scores, groups),
-        tuple(_epochs(run) for run in runs),
-    )
-    with replacing(folder / "predictions.csv") as part:
-        write_predictions(part, scores)
-    write_text(folder / "study.json", json.dumps(study.to_json(), indent=2) + "\n")
-    write_text(folder / "table.md", study.table() + "\n")
-    return study
+def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str) -> None:
+    number = {"fold": fold.number} if "folds" in options else {}
+    if study.begun():
+        if not fold.begun:
+            options = {**_as_begun(study.experiment), **options}
+        data = str(source_of(Run(study.begun()[0].folder), data).folder)
+    run_training({**options, **number}, data, fold.folder, resume=True, export=False)
 
 
-def _groups(folder: Path, data: str) -> list[list[str]]:
-    """Near-duplicate groups of the study's images, searched for once."""
-    stored = folder / "groups.json"
-    if not stored.exists():
-        images = Run(folder / "fold-0").data_folder or find_source(data).folder
-        write_text(stored, json.dumps(find_groups(images), indent=1) + "\n")
-    return json.loads(stored.read_text())
-
-
-def _subsets(scores: Sequence[ImageScore], groups: Sequence[Sequence[str]]) -> dict[str, dict[str, Any]]:
-    label_of = {score.name: score.label for score in scores}
-    conflicting = {name for group in groups if len({label_of[n] for n in group if n in label_of}) > 1 for name in group}
-    lesions = [score for score in scores if score.label != NORMAL]
-    parts = {
-        "without label conflicts": [score for score in scores if score.name not in conflicting],
-        "small lesions": [score for score in lesions if score.true_area < SMALL_LESION],
-        "large lesions": [score for score in lesions if score.true_area >= SMALL_LESION],
-        **{name: [score for score in scores if score.label == i] for i, name in enumerate(CLASSES)},
-    }
-    return {name: asdict(summarize(chosen)) for name, chosen in parts.items() if chosen}
-
-
-def _epochs(run: Run) -> dict[str, Any]:
-    """The chosen epoch and the last, of the last stage, as validation had them at the network's size."""
-    history = run.history()
-    rows = [row for row in history if row["stage"] == history[-1]["stage"]]
-    best = max(rows, key=lambda row: (row["val_score"], -row["epoch"]))
-    kept = ("epoch", "val_dice", "val_iou", "val_accuracy")
-    return {
-        kind: {name: row[name] for name in kept if name in row} for kind, row in (("chosen", best), ("last", rows[-1]))
-    }
-
-
-def _shown(one: Interval) -> str:
-    if one.estimate is None:
-        return "not defined"
-    return f"{one.estimate:.3f}" + ("" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})")
+def _as_begun(experiment: Experiment) -> dict[str, Any]:
+    """The options that repeat an experiment; what follows from the data and the machine is found out anew."""
+    follows = ("data", "fingerprint", "backend")
+    return {name: value for name, value in asdict(experiment).items() if name not in follows}

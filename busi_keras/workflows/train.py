@@ -12,7 +12,7 @@ import keras
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import PRESETS, PRETRAINED_LEARNING_RATE, Experiment
+from busi_keras.config import PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -142,7 +142,7 @@ def _train(
         progress = train(model, experiment, run, training, validation, display)
     finally:
         display.stop()
-    calibration = calibrate(model, validation, experiment.batch_size)
+    calibration = calibrate(model, training, validation, experiment.batch_size)
     card = _card(experiment, parts, progress, split, calibration)
     predictor = Predictor(KerasEngine(model), card, experiment.batch_size)
     with progress_bar(f"scoring {split.scored} images", len(parts[split.scored]), console) as advance:
@@ -161,13 +161,14 @@ def save_model(model: keras.Model, card: Card, path: Path) -> None:
 
 
 def _asked(given: Mapping[str, Any]) -> Experiment:
-    """The options alone, on the approach's preset; refuses wrong values before anything is looked for or downloaded."""
+    """The options alone, on the presets; refuses wrong values before anything is looked for or downloaded."""
     approach = given.get("approach", "multitask")
-    options = {name: value for name, value in _chosen(given).items() if name != "weights"}
-    return Experiment(**{"approach": approach, "data": "", **PRESETS.get(approach, {}), **options})
+    presets = PRESETS.get(approach, {}) | PROTOCOL_PRESETS.get(given.get("protocol", ""), {})
+    options = {name: value for name, value in without_auto(given).items() if name != "weights"}
+    return Experiment(**{"approach": approach, "data": "", **presets, **options})
 
 
-def _chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
     """Without `--weights auto` and `--precision auto`, which choose nothing."""
     return {name: v for name, v in given.items() if not (name in ("weights", "precision") and v == "auto")}
 
@@ -177,7 +178,7 @@ def _resumed(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Ex
     stored = run.experiment
     if stored.fingerprint != found["fingerprint"]:
         raise UsageError(f"{run.folder} was begun on other files than these; name its own with --data")
-    options = _chosen(given)
+    options = without_auto(given)
     if options.get("weights") not in (None, "none", "imagenet"):
         options["weights"] = resolve_weights(options["weights"], stored.backbone)
     return replace(stored, **found, **options)
@@ -193,7 +194,7 @@ def _completed(asked: Experiment, given: Mapping[str, Any], found: Mapping[str, 
         fields["precision"] = "mixed_bfloat16" if gpu else "float32"
     if fields["weights"] != "none":
         fields["frozen_epochs"] = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
-        fields["learning_rate"] = given.get("learning_rate", PRETRAINED_LEARNING_RATE)
+        fields["encoder_rate"] = given.get("encoder_rate", PRETRAINED_ENCODER_RATE)
     return replace(asked, **fields)
 
 
@@ -228,6 +229,7 @@ def _card(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         temperature=calibration.temperature,
         thresholds=calibration.thresholds,
+        novelty_threshold=calibration.novelty_threshold,
     )
 
 

@@ -11,7 +11,16 @@ from sklearn.model_selection import train_test_split
 
 from busi_keras.config import CLASSES
 from busi_keras.data.busi import BUSI_COUNTS, Record, read_busi
-from busi_keras.data.split import PARTS, Split, grouped_split, kfold_split, limited, seed_split
+from busi_keras.data.split import (
+    PARTS,
+    Split,
+    grouped_split,
+    kfold_split,
+    lesion_split,
+    limited,
+    seed_split,
+    whole_split,
+)
 from busi_keras.errors import UsageError
 
 Groups = dict[str, str]
@@ -186,6 +195,44 @@ def test_the_seed_protocol_is_scikit_learns_call_on_names_sorted_as_strings() ->
 def test_too_few_images_for_the_seed_protocol_name_the_class(counts: tuple[int, int, int]) -> None:
     with pytest.raises(UsageError, match=f"{counts[2]} of class normal, are too few for --protocol seed .*; give more"):
         seed_split(records_of(counts))
+
+
+def test_the_lesion_splits_of_busi_are_the_public_tables() -> None:
+    records = records_of((BUSI_COUNTS["benign"], BUSI_COUNTS["malignant"], 0))
+    splits = [lesion_split(records, fold, seed=42) for fold in range(3)]
+    assert [class_counts(split.validation)["benign"] for split in splits] == [134, 133, 133]
+    assert [split.validation[0] for split in splits] == [
+        "benign/benign (301).png", "benign/benign (40).png", "benign/benign (128).png"
+    ]  # fmt: skip
+    for split in splits:
+        assert (len(split.train), len(split.validation), split.test) == (452, 195, ())
+        assert {*split.train, *split.validation} == {record.name for record in records}
+
+
+@settings(max_examples=20, deadline=None)
+@given(grouped_records(most_in_a_group=3), st.integers(0, 1000))
+def test_where_another_folder_is_scored_all_images_train_or_validate(
+    data: tuple[list[Record], Groups], seed: int
+) -> None:
+    records, group_of = data
+    split = whole_split(records, group_of, seed)
+    assert sorted((*split.train, *split.validation)) == sorted(group_of)
+    assert split.test == ()
+    part_of = parts_of(split)
+    assert all(part_of[name] == part_of[group] for name, group in group_of.items())
+    assert abs(len(split.validation) - 0.15 * len(records)) <= 3 * 3
+
+
+def test_other_lesion_images_are_split_70_30_at_random() -> None:
+    records = records_of((60, 40, 0))
+    splits = [lesion_split(records, fold, seed=42) for fold in range(3)]
+    assert [(len(split.train), len(split.validation)) for split in splits] == [(70, 30)] * 3
+    assert len({split.validation for split in splits}) == 3
+    assert splits[1] == lesion_split(records, 1, seed=42)
+    with pytest.raises(UsageError, match="--fold is 3; protocol lesion-70-30 has the splits 0 to 2"):
+        lesion_split(records, 3, seed=42)
+    with pytest.raises(UsageError, match="1 lesion images are too few for --protocol lesion-70-30"):
+        lesion_split(records[:1], 0, seed=42)
 
 
 @settings(max_examples=40, deadline=None)

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busi_keras.evaluation.intervals import difference_of, interval, mean_of
+from busi_keras.evaluation.intervals import (
+    Interval,
+    group_numbers,
+    interval,
+    mean_of,
+    metric_intervals,
+    paired_differences,
+)
+from busi_keras.evaluation.scores import ImageScore, Overlap
 
 
 def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
@@ -25,12 +33,28 @@ def test_copies_of_an_image_do_not_make_a_number_surer() -> None:
     assert pretended.high - pretended.low < 0.5 * (alone.high - alone.low)
 
 
+def scores_of(dice: np.ndarray) -> list[ImageScore]:
+    return [ImageScore(str(i), 0, None, (), Overlap(float(d), 0.5), 0.1, 0.1) for i, d in enumerate(dice)]
+
+
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:
     rng = np.random.default_rng(2)
     one = rng.normal(0.7, 0.2, 300)
     other = one - rng.normal(0.02, 0.02, 300)
-    found = interval(difference_of(mean_of(one.tolist()), mean_of(other.tolist())), range(300))
-    assert 0.01 < found.low < found.estimate < found.high < 0.03
+    found = paired_differences(scores_of(one), scores_of(other), range(300), resamples=200)
+    dice = found["dice"]
+    assert 0.01 < dice.low < dice.estimate < dice.high < 0.03
+    assert dice.estimate == pytest.approx((one - other).mean())
+    alone = metric_intervals(scores_of(one), range(300), resamples=200)["dice"]
+    assert dice.high - dice.low < 0.2 * (alone.high - alone.low)
+    assert found["iou"] == Interval(0, 0, 0)
+    assert found["accuracy"] == Interval(None, None, None)
+
+
+def test_images_of_no_group_are_groups_of_their_own_and_repeat_with_their_number() -> None:
+    numbers = group_numbers(["a", "b", "c", "d", "b", "e"], [["a", "x"], ["c", "e"]])
+    assert numbers == [0, numbers[1], 1, numbers[3], numbers[1], 1]
+    assert len(set(numbers)) == 4
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 9))

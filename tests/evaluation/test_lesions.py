@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -62,12 +61,3 @@ def test_a_shifted_mask_has_shifted_boxes(mask: np.ndarray, down: int, right: in
         for lesion in find_lesions(mask)
         for x0, y0, x1, y1 in [lesion.box]
     ]
-
-
-def test_sizes_in_mm_take_the_spacing_down_and_across() -> None:
-    mask = np.zeros((50, 60), bool)
-    mask[10:20, 30:50] = True
-    [lesion] = find_lesions(mask)
-    assert lesion.size_mm((0.1, 0.2)) == pytest.approx((4.0, 1.0))
-    assert lesion.area_mm2((0.1, 0.2)) == pytest.approx(4.0)
-    assert lesion.to_json(None) == {"box": (30, 10, 50, 20), "area_px": 200, "size_mm": None, "area_mm2": None}

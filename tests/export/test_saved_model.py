@@ -18,6 +18,7 @@ from busi_keras.errors import UsageError
 from busi_keras.export.saved_model import export_saved_model
 from busi_keras.export.signatures import ServedNetwork
 from busi_keras.imaging import MASK_THRESHOLD, Letterbox, encode_png, read_image, read_mask
+from busi_keras.inference.engine import OUTPUTS
 from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.models import build_multitask
 
@@ -72,9 +73,9 @@ def answers(
 def test_it_has_the_documented_signatures_and_outputs(answers: Path, stored_network: Path) -> None:
     signatures, card = (answers / "stdout").read_text().splitlines()
     assert json.loads(signatures) == {
-        "serving_default": ["label", "mask_png_bytes", "probabilities"],
-        "explain": ["heatmap_png_bytes", "label", "mask_png_bytes", "probabilities"],
-        "pixels": ["heatmap", "mask", "probabilities"],
+        "serving_default": ["label", "mask_png_bytes", "novelty", "probabilities"],
+        "explain": ["heatmap_png_bytes", "label", "mask_png_bytes", "novelty", "probabilities"],
+        "pixels": ["heatmap", "mask", "novelty", "probabilities"],
         "card": ["card"],
     }
     assert Card.from_json(card) == read_card(stored_network)
@@ -88,6 +89,7 @@ def test_image_bytes_give_what_the_predictor_gives(
     for row, prediction in enumerate(predictions):
         np.testing.assert_allclose(answer["probabilities"][row], prediction.probabilities, atol=LEVEL)
         assert answer["label"][row].decode() == prediction.label
+        assert answer["novelty"][row] == pytest.approx(prediction.novelty, rel=0.02)
         mask = read_mask(answers / f"{signature}.mask_png_bytes.{row}.png")
         assert mask.shape == prediction.mask.shape
         decided = np.abs(prediction.mask_probability - MASK_THRESHOLD) > LEVEL
@@ -113,10 +115,10 @@ def test_explain_gives_the_gradients_heat_map_at_the_images_own_size(
 def test_pixels_give_what_the_keras_file_gives(answers: Path, stored_network: Path, pixels: np.ndarray) -> None:
     served = np.load(answers / "pixels.npz")
     expected = Predictor.load(stored_network).engine.run(pixels)
-    for name in ("probabilities", "mask", "heatmap"):
+    for name in OUTPUTS:
         values = getattr(expected, name)
         assert served[name].dtype == np.float32
-        np.testing.assert_allclose(served[name], values, atol=1e-4)
+        np.testing.assert_allclose(served[name], values, atol=1e-4, rtol=1e-4)
 
 
 def test_saved_model_cli_runs_pixels(saved_model: Path, answers: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from busi_keras.card import Card
 from busi_keras.errors import UsageError
 from busi_keras.inference.engine import Outputs
+from busi_keras.inference.flips import FlipAveraging
 from busi_keras.inference.paths import image_files
 from busi_keras.inference.predictor import LESION_BUT_NORMAL, TRAINED_ON_PHANTOMS, Predictor
 
@@ -23,7 +24,8 @@ class BrightnessEngine:
         self.batches.append(len(images))
         bright = (images[..., 0] > 128).astype(np.float32)
         some = bright.any(axis=(1, 2))
-        return Outputs(bright, np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32), bright)
+        probabilities = np.where(some[:, None], [0.1, 0.7, 0.2], [0.3, 0.1, 0.6]).astype(np.float32)
+        return Outputs(bright, probabilities, bright, images.mean(axis=(1, 2, 3)))
 
 
 def card(data: str = "Dataset_BUSI_with_GT") -> Card:
@@ -93,6 +95,38 @@ def test_mask_and_class_that_disagree_are_said() -> None:
     assert Predictor(NeverFinds(), card()).predict([image])[0].warnings == (
         "mask and class disagree: no lesion is outlined, but the class is malignant",
     )
+
+
+def test_an_image_unlike_the_training_images_is_said_to_be() -> None:
+    model = replace(card(), novelty_threshold=30.0)
+    alike, unlike = Predictor(BrightnessEngine(), model).predict(
+        [square(50, 50, None), square(50, 50, (10, 10, 40, 40))]
+    )
+    assert alike.novelty == pytest.approx(20)
+    assert alike.warnings == ()
+    assert unlike.warnings == (
+        f"not like the training images (novelty {unlike.novelty:.1f}, threshold 30.0): do not trust it",
+    )
+    assert model.is_novel(float("nan"))
+    assert not card().is_novel(1e9)
+
+
+def test_flips_average_an_image_and_its_mirror_image() -> None:
+    class LeftHalf:
+        """Outlines the left half, whatever it shows, and is the surer the brighter that is."""
+
+        def run(self, images: np.ndarray) -> Outputs:
+            half = np.zeros(images.shape[:3], np.float32)
+            half[:, :, : SIZE // 2] = 1
+            bright = images[:, :, : SIZE // 2].mean(axis=(1, 2, 3)) / 255
+            return Outputs(half, np.stack([bright, 1 - bright, 0 * bright], axis=-1), half, bright)
+
+    image = np.zeros((1, SIZE, SIZE, 3), np.float32)
+    image[:, :, : SIZE // 2] = 255
+    found = FlipAveraging(LeftHalf()).run(image)
+    np.testing.assert_array_equal(found.mask, np.full((1, SIZE, SIZE), 0.5, np.float32))
+    np.testing.assert_allclose(found.probabilities, [[0.5, 0.5, 0]])
+    np.testing.assert_allclose(found.novelty, [0.5])
 
 
 def test_a_model_trained_on_phantoms_says_so_each_time() -> None:

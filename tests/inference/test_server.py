@@ -235,6 +235,7 @@ def outputs(**changed: object) -> bytes:
         "probabilities": [[0.2, 0.3, 0.5]],
         "mask": np.zeros((1, 64, 64)).tolist(),
         "heatmap": np.zeros((1, 64, 64)).tolist(),
+        "novelty": [1.0],
     }
     return json.dumps({"outputs": {key: value for key, value in (document | changed).items() if value}}).encode()
 
@@ -248,6 +249,7 @@ FAULTS = {
     "no numbers": (answering(outputs(probabilities=[["a", "b", "c"]])), "probabilities is object"),
     "not a number": (answering(outputs(probabilities=[[float("nan"), 0.5, 0.5]])), "probabilities is not within 0"),
     "logits": (answering(outputs(probabilities=[[-3.0, 1.0, 4.0]])), "probabilities is not within 0 and 1"),
+    "no distance": (answering(outputs(novelty=[-1.0])), "novelty is not a distance"),
     "an error": (answering(b'{"error": "out of memory"}', 500), r"refuses the model multitask \(500: out of memory\)"),
     "an error page": (answering(b"Bad gateway", 502), r"refuses the model multitask \(502: 'Bad gateway'\)"),
     "too busy": (answering(b'{"error": "queue is full"}', 429), r"no server answers .*\(429: queue is full\)"),

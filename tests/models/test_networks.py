@@ -22,13 +22,13 @@ SIZE = 64
 NETWORKS: dict[str, tuple[Callable[[], keras.Model], set[str]]] = {
     "unet": (lambda: build_unet(SIZE, width=4), {"mask"}),
     "attention-unet": (lambda: build_unet(SIZE, width=4, attention=True), {"mask"}),
-    "classifier": (lambda: build_classifier(SIZE, "mobilenet-v2"), {"label"}),
-    "multitask": (lambda: build_multitask(SIZE, "resnet50"), {"mask", "label"}),
-    "multitask-cnn": (lambda: build_multitask(SIZE, "mobilenet-v2", skips=True), {"mask", "label"}),
-    "multitask-cnn-resnet50": (lambda: build_multitask(SIZE, "resnet50", skips=True), {"mask", "label"}),
+    "classifier": (lambda: build_classifier(SIZE, "mobilenet-v2"), {"label", "novelty"}),
+    "multitask": (lambda: build_multitask(SIZE, "resnet50"), {"mask", "label", "novelty"}),
+    "multitask-cnn": (lambda: build_multitask(SIZE, "mobilenet-v2", skips=True), {"mask", "label", "novelty"}),
+    "multitask-cnn-resnet50": (lambda: build_multitask(SIZE, "resnet50", skips=True), {"mask", "label", "novelty"}),
     "two-stage": (
         lambda: build_two_stage(build_unet(SIZE, width=4), build_classifier(SIZE, "mobilenet-v2")),
-        {"mask", "label"},
+        {"mask", "label", "novelty"},
     ),
 }
 
@@ -60,7 +60,7 @@ def test_outputs_have_the_promised_names_shapes_and_types(name: str, images: np.
     build, tasks = NETWORKS[name]
     outputs = run(build(), images)
     assert set(outputs) == tasks
-    shapes = {"mask": (2, SIZE, SIZE, 1), "label": (2, 3)}
+    shapes = {"mask": (2, SIZE, SIZE, 1), "label": (2, 3), "novelty": (2,)}
     for task in tasks:
         values = outputs[task]
         assert values.shape == shapes[task]
@@ -82,7 +82,7 @@ def test_a_stored_network_gives_the_same_outputs(name: str, images: np.ndarray, 
 def test_heads_stay_float32_in_mixed_precision(images: np.ndarray) -> None:
     network = build_multitask(SIZE, "mobilenet-v2", skips=True)
     assert network.get_layer("encoder").output[-1].dtype == "bfloat16"
-    assert {task: output.dtype for task, output in network.output.items()} == {"mask": "float32", "label": "float32"}
+    assert {output.dtype for output in network.output.values()} == {"float32"}
 
 
 def test_the_unet_has_four_levels_of_doubling_width() -> None:

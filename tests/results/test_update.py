@@ -3,10 +3,17 @@
 import csv
 import importlib.util
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
+from busi_keras.workflows.study import run_study
+
+MakeStudy = Callable[..., Path]
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,8 +33,60 @@ def test_readme_shows_what_results_hold(update: ModuleType) -> None:
     assert update.readme(text) == text
 
 
+def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(
+    update: ModuleType, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    monkeypatch.setattr(update, "ROOT", tmp_path)
+    monkeypatch.setattr(update, "RESULTS", results)
+    monkeypatch.setattr(update, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text((ROOT / "README.md").read_text())
+    weights = tmp_path / "net.weights.h5"
+    fields = {"folds": 3, "weights": str(weights)}
+    study = make_study(tmp_path / "kfold-small", "kfold", range(2), **fields)
+    (study / "fold-1" / "figures").mkdir()
+
+    update.main([str(study)])
+    taken = results / "kfold-small"
+    numbers = {*FOLD_FILES, "made.json"}
+    assert {path.name: {file.name for file in path.iterdir()} for path in taken.iterdir()} == {
+        "fold-0": numbers, "fold-1": numbers
+    }  # fmt: skip
+    assert json.loads((taken / "fold-0" / "experiment.json").read_text())["weights"] == "net.weights.h5"
+    assert "--protocol kfold --folds 3 " in json.loads((taken / "fold-0" / "made.json").read_text())["command"] + " "
+    scored = sum(len(fold.scores()) for fold in StudyFolder(study).finished())
+    readme = (tmp_path / "README.md").read_text()
+    assert (
+        "| [kfold-small](results/kfold-small/) | kfold | mobilenet-v2, net.weights.h5, 32 px | 1 (1) | 2 of 3 |"
+        in readme
+    )
+    row = next(line for line in readme.splitlines() if "| 2 of 3 |" in line)
+    assert row.endswith(f"| {scored} |")
+    assert " to " not in row
+
+    elsewhere = shutil.copytree(taken, tmp_path / "studies" / "kfold-small")
+    assert [fold.number for fold in StudyFolder(elsewhere).finished()] == [0, 1]
+    make_study(elsewhere, "kfold", range(2, 3), folds=3, weights="/elsewhere/net.weights.h5")
+    given = {"protocol": "kfold", "approach": "multitask-cnn", "folds": 3, "weights": str(weights)}
+    whole = run_study(given, str(phantom_folder), elsewhere, resamples=20).study
+    update.main([str(elsewhere)])
+    dice = whole.intervals["lesion_dice"]
+    readme = (tmp_path / "README.md").read_text()
+    assert (
+        f"| 1 (1) | 3 | {whole.intervals['dice']} | {dice.estimate:.3f} ({dice.low:.3f} to {dice.high:.3f}) |" in readme
+    )
+    assert "| 48 |" in readme
+    assert {path.name for path in taken.iterdir() if path.is_file()} == {
+        "study.json", "table.md", "predictions.csv", "groups.json", "marks.json"
+    }  # fmt: skip
+
+    other = make_study(tmp_path / "other" / "kfold-small", "kfold", range(1), folds=3, epochs=9)
+    with pytest.raises(SystemExit, match=r"fold-0 is of another experiment than .* \(weights .*; epochs 1, not 9\)"):
+        update.main([str(other)])
+
+
 def test_results_agree_with_their_own_per_image_numbers() -> None:
-    folders = [path.parent for path in ROOT.glob("results/*/metrics.json")]
+    folders = [path.parent for path in (*ROOT.glob("results/*/metrics.json"), *ROOT.glob("results/*/*/metrics.json"))]
     assert folders
     for folder in folders:
         metrics = json.loads((folder / "metrics.json").read_text())

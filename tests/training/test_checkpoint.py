@@ -26,7 +26,10 @@ def save(checkpoints: Checkpoints, model: keras.Model, epochs: range, best: int)
         model.set_weights([np.full_like(w, epoch) for w in model.get_weights()])
         optimizer.iterations.assign(epoch)
         rows = tuple({"epoch": e, "val_score": 0.5} for e in range(epoch + 1))
-        checkpoints.save(Progress(epoch, min(best, epoch), rows), model, optimizer)
+        progress = Progress(epoch, min(best, epoch), rows)
+        if epoch <= best:
+            checkpoints.save_best(progress, model)
+        checkpoints.save(progress, model, optimizer)
     return optimizer
 
 

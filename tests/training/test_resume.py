@@ -32,7 +32,7 @@ def command(run: Path, data: Path, weights: Path) -> list[str]:
     return [
         sys.executable, str(ROOT / "cli.py"), "train", "--approach", "multitask-cnn", "--backbone", "mobilenet-v2",
         "--weights", str(weights), "--data", str(data), "--image-size", "32", "--batch-size", "8",
-        "--epochs", str(EPOCHS), "--run-dir", str(run), "--resume", "--no-export",
+        "--epochs", str(EPOCHS), "--run-dir", str(run), "--resume", "--no-export", "--average", "0.9",
     ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class BrightnessEngine:
         bright = (images[..., 0] > 128).astype(np.float32)
         malignant = images[..., 0].max(axis=(1, 2)) / 255
         probabilities = np.stack([(1 - malignant) / 4, malignant, 3 * (1 - malignant) / 4], axis=1)
-        return Outputs(bright, probabilities.astype(np.float32), bright)
+        return Outputs(bright, probabilities.astype(np.float32), bright, np.full(len(images), 1.5, np.float32))
 
 
 @pytest.fixture

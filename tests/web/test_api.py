@@ -22,6 +22,7 @@ from pypdf import PdfReader
 from busi_keras.card import Card
 from busi_keras.data.busi import read_busi, read_sample
 from busi_keras.data.phantom_set import INFO_FILE
+from busi_keras.dicom.regions import Spacing
 from busi_keras.imaging import encode_png, read_image, read_mask
 from busi_keras.inference.predictor import Predictor
 from busi_keras.web.app import create_app
@@ -55,7 +56,8 @@ def test_a_case_says_class_probabilities_lesion_and_which_model(client: TestClie
     assert (finding["width"], finding["height"]) == (120, 90)
     assert len(finding["lesions"]) == 1
     np.testing.assert_allclose(finding["lesions"][0]["box"], (30, 20, 70, 60), atol=3)
-    assert finding["lesions"][0]["size_mm"] is None
+    assert finding["lesions"][0]["size"]["unit"] == "px"
+    assert finding["novelty"] == 1.5
     assert finding["model"].startswith("multitask resnet50 2026-11-23 ")
     assert finding["intended_use"] == "Research use, not a diagnosis."
     assert case["name"] == "ultrasound.png"
@@ -376,7 +378,7 @@ def test_a_file_of_many_frames_is_asked_for_one_by_one(
         count, pixels = 3, 90 * 120
 
         def read(self, index: int) -> Frame:
-            return Frame(read_image(lesion_png(left=10 * index)), (0.1, 0.2), ("burnt-in text",))
+            return Frame(read_image(lesion_png(left=10 * index)), Spacing(x_mm=0.2, y_mm=0.1), ("burnt-in text",))
 
     def cine(upload: Path) -> Frames:
         return Cine()
@@ -388,8 +390,10 @@ def test_a_file_of_many_frames_is_asked_for_one_by_one(
         case = client.post(f"/api/uploads/{uploaded['key']}/frames/{index}").json()
         assert (case["frame"], case["frames"]) == (index, 3)
         x0, y0, x1, y1 = case["finding"]["lesions"][0]["box"]
-        assert case["finding"]["lesions"][0]["size_mm"] == pytest.approx([0.2 * (x1 - x0), 0.1 * (y1 - y0)])
+        size = case["finding"]["lesions"][0]["size"]
+        assert (size["width"], size["height"]) == pytest.approx((0.2 * (x1 - x0), 0.1 * (y1 - y0)))
+        assert size["unit"] == "mm"
         assert case["finding"]["warnings"] == ["burnt-in text"]
     assert not list(tmp_path.rglob("*.upload"))
     assert client.post(f"/api/uploads/{uploaded['key']}/frames/0").status_code == 404
-    assert client.get(f"/api/cases/{case['key']}/report.json").json()["spacing_mm"] == [0.1, 0.2]
+    assert client.get(f"/api/cases/{case['key']}/report.json").json()["spacing_mm"] == [0.2, 0.1]

@@ -14,7 +14,7 @@ NO_MAP = np.zeros((0, 0), np.float32)
 
 
 def prediction(value: int) -> Prediction:
-    return Prediction(str(value), (1.0, 0.0, 0.0), NO_MAP > 0, NO_MAP, None, (), ())
+    return Prediction(str(value), (1.0, 0.0, 0.0), NO_MAP > 0, NO_MAP, None, (), 1.0, ())
 
 
 class Recorder:

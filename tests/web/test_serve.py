@@ -36,13 +36,14 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("Gather", ["image", "first"], ["channel"], axis=3),
         helper.make_node("Div", ["channel", "white"], ["mask"]),
         helper.make_node("Identity", ["mask"], ["heatmap"]),
+        helper.make_node("ReduceMean", ["mask"], ["novelty"], axes=[1, 2], keepdims=0),
         helper.make_node("ReduceMax", ["mask"], ["brightest"], axes=[1, 2], keepdims=0),
         helper.make_node("Reshape", ["brightest", "column"], ["malignant"]),
         helper.make_node("MatMul", ["malignant", "weights"], ["scaled"]),
         helper.make_node("Add", ["scaled", "offsets"], ["probabilities"]),
     ]
     images = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", SIZE, SIZE, 3])
-    shapes = {"probabilities": ["n", 3], "mask": ["n", SIZE, SIZE], "heatmap": ["n", SIZE, SIZE]}
+    shapes = {"probabilities": ["n", 3], "mask": ["n", SIZE, SIZE], "heatmap": ["n", SIZE, SIZE], "novelty": ["n"]}
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     initial = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "bright", [images], outputs, initial)

@@ -1,57 +1,154 @@
 """A protocol from its first fold to its table, as a user runs it."""
 
-import csv
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from busi_keras.config import CLASSES
+from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
 from busi_keras.errors import UsageError
-from busi_keras.training.run import read_predictions, write_predictions
+from busi_keras.evaluation.predictions import read_predictions, write_predictions
+from busi_keras.evaluation.study_folder import StudyFolder
+from busi_keras.training.run import Run
 from busi_keras.workflows.study import run_study
 
-SMALL = {
-    "approach": "multitask-cnn", "backbone": "mobilenet-v2", "weights": "none", "image_size": 32, "batch_size": 8,
-    "epochs": 1, "folds": 2,
-}  # fmt: skip
+MakeStudy = Callable[..., Path]
+ASKED = {"approach": "multitask-cnn", "backbone": "mobilenet-v2", "weights": "none", "image_size": 32}
 
 
-def test_the_folds_of_a_study_are_pooled_and_it_goes_on_where_it_stopped(phantom_folder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    study = run_study({**SMALL, "protocol": "kfold"}, str(phantom_folder), folder, resamples=50)
-    assert len(study.scores) == 48
-    assert len({score.name for score in study.scores}) == 48
+def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
+    make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    """The third fold is trained, without normal images, as the first two were: they are of one epoch."""
+    folder = make_study(tmp_path / "study", "lesion-70-30", range(2))
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("fold-*/*")}
+    given = {**ASKED, "protocol": "lesion-70-30"}
+    study = run_study(given, str(phantom_folder), folder, resamples=50).study
+
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    trained = Run(folder / "fold-2")
+    assert (trained.experiment.epochs, trained.experiment.batch_size, trained.experiment.fold) == (1, 8, 2)
+    metrics = json.loads(trained.metrics_file.read_text())
+    assert metrics["n"]["normal"] == 0
+    assert (metrics["normal_clean"], metrics["classes"]["normal"]["f1"], metrics["auc"]["normal"]) == (None, None, None)
+    assert "256 x 256" in metrics["note"]
+    diagonals = {score.surface.diagonal_px for score in read_predictions(trained.predictions_file) if score.surface}
+    assert all(diagonal == pytest.approx(256 * 2**0.5, abs=0.01) for diagonal in diagonals)
+
+    parts = [len(fold.scores()) for fold in StudyFolder(folder).finished()]
+    assert len(study.scores) == sum(parts)
     document = json.loads((folder / "study.json").read_text())
-    assert sum(document["n"].values()) == 48
     dice = document["intervals"]["dice"]
     assert dice["low"] <= dice["estimate"] <= dice["high"]
-    with (folder / "predictions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert sum(float(row["dice"]) for row in rows) / 48 == pytest.approx(dice["estimate"], abs=1e-5)
-    assert document["metrics"]["dice"] == pytest.approx(dice["estimate"])
-    assert sum(document["subsets"][name]["n"][name] for name in ("benign", "malignant", "normal")) == 48
-    assert "| dice |" in (folder / "table.md").read_text()
+    assert dice["estimate"] == pytest.approx(sum(score.overlap.dice for score in study.scores) / sum(parts))
+    assert document["intervals"]["normal_clean"] == {"estimate": None, "low": None, "high": None}
+    assert 0 < document["public_table"]["iou"] < 1
+    table = (folder / "table.md").read_text()
+    assert "| normal clean | not defined |" in table
+    assert "| CMUNeXt, published | 71.56 ± 2.43 | 79.86 ± 2.58 |" in table
 
     write_predictions(tmp_path / "again.csv", read_predictions(folder / "predictions.csv"))
     assert (tmp_path / "again.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
+    shutil.rmtree(folder / "fold-2" / "checkpoint")
+    trained.model_file.unlink()
+    assert run_study(given, folder=folder, resamples=50).study.intervals == study.intervals
 
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("fold-*/model.keras")}
-    assert len(before) == 2
-    (folder / "study.json").unlink()
-    again = run_study({**SMALL, "protocol": "kfold"}, str(phantom_folder), folder, resamples=50)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert again.intervals == study.intervals
-    with pytest.raises(UsageError, match="belongs to another experiment"):
-        run_study({**SMALL, "protocol": "leaky"}, str(phantom_folder), folder)
+
+def test_a_study_is_of_one_experiment(make_study: MakeStudy, phantom_folder: Path, tmp_path: Path) -> None:
+    folder = make_study(tmp_path, "kfold", range(1))
+    given = {**ASKED, "folds": 2}
+    with pytest.raises(UsageError, match=r"fold-0 belongs to another experiment \(protocol kfold, not leaky as asked"):
+        run_study({**given, "protocol": "leaky"}, str(phantom_folder), folder)
+    with pytest.raises(UsageError, match=r"epochs 1, not 2 as asked for.*name a new --output"):
+        run_study({**given, "epochs": 2}, str(phantom_folder), folder)
+    with pytest.raises(UsageError, match="folds 2, not 5 as asked for"):
+        run_study(ASKED, str(phantom_folder), folder)
+    write_phantoms(tmp_path / "others", 12, seed=1, size=64)
+    with pytest.raises(UsageError, match=r"was trained on phantom, but the files in .*others are others"):
+        run_study(given, str(tmp_path / "others"), folder)
+    make_study(folder, "kfold", range(1, 2), learning_rate=0.1)
+    with pytest.raises(UsageError, match=r"fold-1 belongs to another experiment than fold-0 beside it \(learning_rate"):
+        run_study(given, str(phantom_folder), folder)
+    assert not (folder / "study.json").exists()
+
+
+def test_a_fold_that_was_scored_on_another_part_is_not_pooled(
+    make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path, "kfold", range(2))
+    (folder / "fold-1" / "metrics.json").write_text('{"split": "train"}')
+    with pytest.raises(UsageError, match="fold-1 was scored last on train images that are not its test part"):
+        run_study({**ASKED, "folds": 2}, str(phantom_folder), folder)
+
+
+def test_an_external_folder_is_scored_without_what_was_trained_on(
+    make_study: MakeStudy, stored_network: Path, phantom_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_study(tmp_path / "study", "external", range(1))
+    shutil.copy(stored_network, folder / "fold-0" / "model.keras")
+    other = tmp_path / "elsewhere"
+    write_phantoms(other, 9, seed=5, size=64)
+    shutil.rmtree(other / "normal")
+    (other / INFO_FILE).unlink()
+    for file in ("benign (1).png", "benign (1)_mask.png"):
+        shutil.copy(phantom_folder / "benign" / file, other / "benign" / file.replace("(1)", "(77)"))
+    given = {**ASKED, "protocol": "external"}
+    study = run_study(given, str(phantom_folder), folder, external=other, resamples=20).study
+
+    assert study.external is not None
+    assert study.external.left_out == ("benign/benign (77).png",)
+    assert "1 of 8 images" in caplog.text
+    assert len(study.scores) == 7
+    assert study.metrics.n["normal"] == 0
+    assert (study.metrics.normal_clean, study.metrics.auc["normal"]) == (None, None)
+    assert study.metrics.dice is not None
+    assert (
+        "scored on elsewhere. Images left out because they show frames that were trained on: 1."
+        in (folder / "table.md").read_text()
+    )
+    (other / "benign" / "benign (77).png").unlink()
+    with pytest.raises(UsageError, match=r"external has scores of elsewhere, and the files in .* are others"):
+        run_study(given, str(phantom_folder), folder, external=other)
+
+
+def test_the_training_folder_is_no_external_one(make_study: MakeStudy, phantom_folder: Path, tmp_path: Path) -> None:
+    folder = make_study(tmp_path, "external", range(1))
+    with pytest.raises(UsageError, match="holds the files that were trained on"):
+        run_study({**ASKED, "protocol": "external"}, str(phantom_folder), folder, external=phantom_folder)
 
 
 def test_a_study_needs_a_protocol_of_its_own(phantom_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--protocol is 'grouped'; a study has one of kfold, leaky, seed"):
-        run_study({**SMALL, "protocol": "grouped"}, str(phantom_folder), tmp_path)
+    with pytest.raises(
+        UsageError, match="--protocol is 'grouped'; a study has one of seed, kfold, leaky, lesion-70-30"
+    ):
+        run_study({**ASKED, "protocol": "grouped"}, str(phantom_folder), tmp_path)
+    with pytest.raises(UsageError, match="--protocol is external; --external FOLDER goes with"):
+        run_study({**ASKED, "protocol": "external"}, str(phantom_folder), tmp_path)
+    with pytest.raises(UsageError, match="--protocol is kfold; --external FOLDER goes with --protocol external"):
+        run_study({**ASKED, "protocol": "kfold"}, str(phantom_folder), tmp_path, external=phantom_folder)
 
 
 @pytest.mark.parametrize("folds", [0, 1, -3])
 def test_a_study_needs_two_folds(folds: int, phantom_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"--folds is {folds}; it must be at least 2"):
-        run_study({**SMALL, "folds": folds}, str(phantom_folder), tmp_path)
+        run_study({**ASKED, "folds": folds}, str(phantom_folder), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_the_public_tables_splits_are_three(phantom_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--folds is 5; protocol lesion-70-30 has 3 splits"):
+        run_study({**ASKED, "protocol": "lesion-70-30", "folds": 5}, str(phantom_folder), tmp_path)
+
+
+def test_folds_that_cannot_be_stratified_name_the_class_that_is_short(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_phantoms(data, 12, seed=0, size=64)
+    assert len(list((data / CLASSES[1]).glob("*).png"))) == 3
+    with pytest.raises(
+        UsageError, match=r"class malignant has 3 different images .* fold \d would have none; give more"
+    ):
+        run_study(ASKED, str(data), tmp_path / "study")
+    assert not (tmp_path / "study").exists()

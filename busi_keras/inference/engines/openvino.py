@@ -1,5 +1,6 @@
 """Runs an OpenVINO model, float32 or int8, on the CPU; needs neither Keras nor TensorFlow."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,15 @@ import numpy as np
 
 from busi_keras.card import Card, parse_card
 from busi_keras.inference.engine import OUTPUTS, Outputs
+from busi_keras.inference.processor import adds_8_bit_products_exactly
 from busi_keras.inference.runtime import import_runtime, unreadable
 
 CARD_PATH = ["busi_keras", "card"]
 """Where in `rt_info` the card is."""
+WEIGHT_BITS_PATH = ["busi_keras", "weight_bits"]
+"""Where in the `rt_info` of an int8 model it stands how many bits its weights have."""
+
+log = logging.getLogger(__name__)
 
 
 class OpenVinoEngine:
@@ -43,9 +49,16 @@ class OpenVinoEngine:
             model = core.read_model(path)
             text = model.get_rt_info(CARD_PATH).astype(str) if model.has_rt_info(CARD_PATH) else ""
             card = parse_card(text, path)
+            bits = model.get_rt_info(WEIGHT_BITS_PATH).astype(str) if model.has_rt_info(WEIGHT_BITS_PATH) else ""
             network = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise unreadable(path, "openvino", error) from error
+        if bits == "8" and not adds_8_bit_products_exactly():
+            log.warning(
+                "%s has 8-bit weights, and this processor has no VNNI: sums may overflow and results be wrong; "
+                "use a model made with --format openvino-int8-avx2",
+                path,
+            )
         return cls(network), card
 
     def run(self, images: np.ndarray) -> Outputs:

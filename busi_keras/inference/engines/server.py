@@ -155,6 +155,7 @@ class ServerEngine:
             "probabilities": (len(images), len(CLASSES)),
             "mask": images.shape[:3],
             "heatmap": images.shape[:3],
+            "novelty": images.shape[:1],
         }
         answer = self._call("pixels", {"image": images}, tuple(expected))
         for name, shape in expected.items():
@@ -162,8 +163,11 @@ class ServerEngine:
             if values.dtype != np.float32 or values.shape != shape:
                 found = f"{name} is {values.dtype} of shape {values.shape}, not float32 of shape {shape}"
                 raise nonsense(self._address, found)
-            if not ((values >= 0) & (values <= 1 + ROUNDING)).all():  # also where it is not a number
-                raise nonsense(self._address, f"{name} is not within 0 and 1")
+            largest = np.finfo(np.float32).max if name == "novelty" else 1 + ROUNDING
+            if not ((values >= 0) & (values <= largest)).all():  # also where it is not a number
+                raise nonsense(
+                    self._address, f"{name} is not {'a distance' if name == 'novelty' else 'within 0 and 1'}"
+                )
         return Outputs(**answer)
 
     def _call(self, signature: str, inputs: Tensors, wanted: tuple[str, ...]) -> Tensors:

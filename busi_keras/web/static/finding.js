@@ -79,13 +79,14 @@ function showLesions(one) {
   $("lesions").tBodies[0].replaceChildren(...lesions.slice(0, SHOWN_LESIONS).map((lesion, index) => {
     const row = document.createElement("tr");
     const [x0, y0, x1, y1] = lesion.box;
-    const size = lesion.size_mm ? `${lesion.size_mm.map((mm) => mm.toFixed(1)).join(" × ")} mm` : `${x1 - x0} × ${y1 - y0} px`;
+    const digits = lesion.size.unit === "mm" ? 1 : 0;
+    const size = `${lesion.size.width.toFixed(digits)} × ${lesion.size.height.toFixed(digits)} ${lesion.size.unit}`;
     for (const text of [index + 1, size, area(lesion), `${x0}, ${y0} – ${x1}, ${y1}`]) row.insertCell().textContent = text;
     return row;
   }));
   const more = lesions.length > SHOWN_LESIONS ? `And ${lesions.length - SHOWN_LESIONS} smaller. ` : "";
   $("spacing").textContent = more + (spacing
-    ? `Pixel spacing ${spacing[1].toFixed(3)} × ${spacing[0].toFixed(3)} mm.`
+    ? `Pixel spacing ${spacing.map((mm) => mm.toFixed(3)).join(" × ")} mm.`
     : "Sizes are in pixels: the file does not say how large a pixel is.");
 }
 

@@ -83,9 +83,9 @@ export function suspicious(one, threshold) {
   return Boolean(threshold) && one.finding.probabilities.malignant >= threshold.value;
 }
 
-/** A lesion's area, in mm² where the pixel spacing is known. */
-export function area(lesion) {
-  return lesion.area_mm2 === null ? `${lesion.area_px.toLocaleString("en")} px` : `${lesion.area_mm2.toFixed(0)} mm²`;
+/** A lesion's area, in mm² where the size of a pixel is known. */
+export function area({ size }) {
+  return size.unit === "mm" ? `${size.area.toFixed(0)} mm²` : `${size.area.toLocaleString("en")} px`;
 }
 
 function largest(one) {

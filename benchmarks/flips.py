@@ -1,0 +1,48 @@
+"""What test-time flips change: a study scored again, each image averaged with its mirror image.
+
+Run from the root, with a finished study and a new folder:
+`PYTHONPATH=. python benchmarks/flips.py studies/kfold-multitask-cnn studies/kfold-multitask-cnn-flips`, then
+`python cli.py compare` of the two.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from busi_keras.inference.flips import FlipAveraging
+from busi_keras.inference.predictor import Predictor
+from busi_keras.training.run import Run
+from busi_keras.workflows.console import progress_bar
+from busi_keras.workflows.data_set import part_records, records_of
+from busi_keras.workflows.evaluate import evaluate_records
+
+TAKEN = ("experiment.json", "split.json", "history.jsonl", "data.txt")
+
+
+def rescore(folder: Path, target: Path, data: str) -> None:
+    """Scores a run's network with flips on its scored part and writes the result as a run without a model."""
+    run = Run(folder)
+    part = run.split.scored
+    records = part_records(run.experiment, run.split, part, records_of(run, data))
+    once = Predictor.load(folder)
+    flipped = Predictor(FlipAveraging(once.engine), once.card)
+    with progress_bar(f"scoring {part} images of {folder.name}", len(records)) as advance:
+        evaluation = evaluate_records(flipped, run.experiment, part, records, advance)
+    target.mkdir(parents=True)
+    for name in TAKEN:
+        shutil.copy(folder / name, target / name)
+    Run(target).write_scores(evaluation.to_json(), evaluation.scores)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="a study's folder, with the models of its folds")
+    parser.add_argument("output", type=Path, help="a new folder")
+    parser.add_argument("--data", default="auto", help="as in `evaluate`")
+    options = parser.parse_args()
+    for fold in sorted(options.study.glob("fold-*")):
+        rescore(fold, options.output / fold.name, options.data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Whether networks notice images that are not like those of training, and how often they cry wolf.
+
+Run from the root, with the folds of a study:
+`PYTHONPATH=. python benchmarks/novelty.py studies/kfold-multitask-cnn/fold-* --output results/novelty.json`.
+
+For each network the distance of photographs (those that scikit-learn brings), noise, blank images and a phantom, over
+its threshold: above 1 it warns. And the share of held-out images of the data set that it warns of. Expect every foreign
+image above 1 but the phantom, which imitates ultrasound, and at most 0.05 of the held-out ones.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_sample_image
+
+from busi_keras.config import CLASSES
+from busi_keras.data.phantom import make_phantom
+from busi_keras.evaluation.predictions import read_predictions
+from busi_keras.evaluation.scores import ImageScore
+from busi_keras.files import write_text
+from busi_keras.inference.predictor import Predictor
+from busi_keras.training.run import Run
+
+SIZE = 512
+
+
+def foreign_images() -> dict[str, np.ndarray]:
+    """Images that are no ultrasound, uint8 `(height, width, 3)`."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 255, SIZE)[None, :, None]
+    return {
+        "photograph of a temple": load_sample_image("china.jpg"),
+        "photograph of a flower": load_sample_image("flower.jpg"),
+        "a photograph in grey": np.repeat(load_sample_image("china.jpg").mean(-1, keepdims=True), 3, -1).astype(
+            np.uint8
+        ),
+        "noise": rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8),
+        "black": np.zeros((SIZE, SIZE, 3), np.uint8),
+        "grey": np.full((SIZE, SIZE, 3), 128, np.uint8),
+        "a ramp": np.broadcast_to(ramp, (SIZE, SIZE, 3)).astype(np.uint8),
+        "phantom": np.repeat(make_phantom(0, 0, 0, SIZE, SIZE).image[..., None], 3, axis=-1),
+    }
+
+
+def measure(folders: Sequence[Path]) -> dict[str, Any]:
+    """All that goes into the JSON."""
+    images = foreign_images()
+    ratios: dict[str, list[float]] = {name: [] for name in images}
+    scores: list[ImageScore] = []
+    for folder in folders:
+        predictor = Predictor.load(folder)
+        threshold = predictor.card.novelty_threshold
+        assert threshold is not None, f"{folder} was trained before networks knew novelty"
+        for name, prediction in zip(images, predictor.predict(list(images.values())), strict=True):
+            ratios[name].append(prediction.novelty / threshold)
+        scores += read_predictions(Run(folder).predictions_file)
+    experiment = Run(folders[0]).experiment
+    return {
+        "what": f"{experiment.approach}, {experiment.backbone}, {experiment.image_size} px, protocol "
+        f"{experiment.protocol}, {len(folders)} networks",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", *sys.argv]),
+        "distance_over_threshold": {
+            name: {"least": min(r), "median": float(np.median(r))} for name, r in ratios.items()
+        },
+        "held_out": {
+            "n": len(scores),
+            "share_warned_of": float(np.mean([score.novel for score in scores])),
+            **{
+                name: float(np.mean([score.novel for score in scores if score.label == label]))
+                for label, name in enumerate(CLASSES)
+            },
+        },
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results for people."""
+    lines = [results["what"], "distance over threshold, the least and the median of the networks"]
+    for name, one in results["distance_over_threshold"].items():
+        lines.append(f"  {name:<26}{one['least']:8.2f}{one['median']:8.2f}")
+    held_out = results["held_out"]
+    lines.append(f"warned of {held_out['share_warned_of']:.1%} of {held_out['n']} held-out images")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders, with their model.keras")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    results = measure(options.runs)
+    print(table(results))
+    if options.output:
+        write_text(options.output, json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Two studies on the same images: the paired bootstrap of what lies between them, over groups of near-duplicates."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from busi_keras.card import RESEARCH_USE
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.intervals import (
+    LESS_IS_BETTER,
+    RESAMPLES,
+    Interval,
+    group_numbers,
+    headline,
+    paired_differences,
+)
+from busi_keras.evaluation.protocols import STRETCHED
+from busi_keras.evaluation.scores import ImageScore, summarize
+from busi_keras.evaluation.study_folder import StudyFolder
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One score of two studies.
+
+    Attributes:
+        first, second: on all images; None where it is not defined.
+        interval: of the first less the second.
+        better: `first` or `second` where the interval leaves 0 out, else `not decided`.
+    """
+
+    first: float | None
+    second: float | None
+    interval: Interval
+    better: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What lies between two studies.
+
+    Attributes:
+        first, second: their names.
+        n: images that both scored.
+        differences: by score.
+        settings: in what the experiments differ, a phrase each: `epochs 15, not 30`.
+    """
+
+    first: str
+    second: str
+    n: int
+    differences: dict[str, Difference]
+    settings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `compare --json` prints."""
+        return asdict(self) | {"settings": list(self.settings), "intended_use": RESEARCH_USE}
+
+    def table(self) -> str:
+        """A row for each score, as Markdown, and in what the experiments differ."""
+        names = {"first": self.first, "second": self.second}
+        rows = [
+            f"| {score.replace('_', ' ')} | {_shown(one.first)} | {_shown(one.second)} | {_signed(one.interval)} | "
+            f"{names.get(one.better, one.better)} |"
+            for score, one in self.differences.items()
+        ]
+        header = f"| score, n = {self.n} | {self.first} | {self.second} | difference (95 % interval) | better |"
+        settings = f"{self.first} has {'; '.join(self.settings)}." if self.settings else "The same experiment twice."
+        return "\n".join([header, "|---|---|---|---|---|", *rows, "", settings])
+
+
+def compare_studies(
+    first: StudyFolder,
+    second: StudyFolder,
+    groups: Sequence[Sequence[str]],
+    common: bool = False,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Compares the folds that are finished.
+
+    Args:
+        first, second: two studies' folders.
+        groups: near-duplicates among the images, names of two and more each.
+        common: compare on the images that both have scored, instead of refusing where one has scored more.
+        resamples: of the bootstrap.
+
+    Raises:
+        UsageError: the studies scored other images, or compared masks at another size.
+    """
+    _require_comparable(first, second)
+    ones, others = _by_image(first), _by_image(second)
+    shared = [key for key in ones if key in others]
+    if not shared or (len(shared) < max(len(ones), len(others)) and not common):
+        way_out = "finish both, or compare these with --common" if shared else "compare studies of the same images"
+        raise UsageError(
+            f"{first.folder} scored {len(ones)} images, {second.folder} {len(others)}, and {len(shared)} of them are "
+            f"the same; {way_out}"
+        )
+    pair = [[scores[key] for key in shared] for scores in (ones, others)]
+    numbers = group_numbers([name for name, _ in shared], groups)
+    estimates = [headline(summarize(scores)) for scores in pair]
+    differences = {
+        name: Difference(estimates[0][name], estimates[1][name], interval, _better(name, interval))
+        for name, interval in paired_differences(pair[0], pair[1], numbers, resamples).items()
+    }
+    here = replace(first.experiment, fold=second.experiment.fold)
+    one, other = _names(first, second)
+    return Comparison(one, other, len(shared), differences, tuple(here.differences(second.experiment)))
+
+
+def _require_comparable(first: StudyFolder, second: StudyFolder) -> None:
+    data = [
+        study.external_source.fingerprint if study.external_source else study.experiment.fingerprint
+        for study in (first, second)
+    ]
+    if data[0] != data[1]:
+        raise UsageError(f"{first.folder} and {second.folder} scored other files; compare studies on one data set")
+    protocols = [study.experiment.protocol for study in (first, second)]
+    sizes = [STRETCHED.get(protocol) for protocol in protocols]
+    if sizes[0] != sizes[1]:
+        raise UsageError(
+            f"{first.folder} is of protocol {protocols[0]}, {second.folder} of {protocols[1]}: they compare masks at "
+            "other sizes; compare studies of one protocol, or kfold with leaky"
+        )
+
+
+def _by_image(study: StudyFolder) -> dict[tuple[str, int], ImageScore]:
+    """Scores by name and by the how-manieth time the image was scored: random splits score some of them twice."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for score in (score for split in study.splits() for score in split):
+        found[score.name, seen[score.name]] = score
+        seen[score.name] += 1
+    return dict(sorted(found.items()))
+
+
+def _names(first: StudyFolder, second: StudyFolder) -> tuple[str, str]:
+    one, other = (study.folder.resolve().name for study in (first, second))
+    return (one, other) if one != other else (str(first.folder), str(second.folder))
+
+
+def _better(score: str, interval: Interval) -> str:
+    if interval.low is None or interval.high is None or interval.low <= 0 <= interval.high:
+        return "not decided"
+    return "second" if (interval.low > 0) == (score in LESS_IS_BETTER) else "first"
+
+
+def _shown(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
+
+
+def _signed(one: Interval) -> str:
+    if one.estimate is None:
+        return "not defined"
+    return f"{one.estimate:+.3f}" + ("" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})")

@@ -1,0 +1,158 @@
+"""What a protocol gave over all its folds: pooled scores, intervals over groups, parts of the images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from busi_keras.card import RESEARCH_USE
+from busi_keras.config import CLASSES, NORMAL, Experiment
+from busi_keras.data.marks import MARKED
+from busi_keras.evaluation.intervals import RESAMPLES, Interval, group_numbers, metric_intervals
+from busi_keras.evaluation.protocols import HOW_TO_READ
+from busi_keras.evaluation.public_table import PublicScore, public_score
+from busi_keras.evaluation.scores import ImageScore, Metrics, summarize
+
+SMALL_LESION = 0.05
+"""Share of the image: the median of BUSI's lesions is 0.06."""
+UNDISPUTED = "without label conflicts"
+
+
+@dataclass(frozen=True)
+class ExternalSource:
+    """The folder that protocol `external` scores.
+
+    Attributes:
+        name: of the folder.
+        fingerprint: of its files, as `data.busi.fingerprint`.
+        left_out: names of its images that show a frame that was trained on.
+    """
+
+    name: str
+    fingerprint: str
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The scores of a protocol.
+
+    Attributes:
+        protocol: one of `config.PROTOCOLS`.
+        splits: scores of the images that each fold was scored on, in the order of folds.
+        metrics: over all of them, pooled.
+        intervals: of the headline scores, over groups of near-duplicates.
+        undisputed: the same without the images that have a near-duplicate of another class; None where none is left.
+        subsets: scores of parts of the images; a part that has no image is not there.
+        epochs: of each fold, validation scores of the chosen epoch and of the last.
+        public: scored as the public segmentation table is; in protocol `lesion-70-30` alone.
+        external: what was scored; in protocol `external` alone.
+        note: how the numbers must be read; empty where there is nothing to say.
+    """
+
+    protocol: str
+    splits: tuple[tuple[ImageScore, ...], ...]
+    metrics: Metrics
+    intervals: dict[str, Interval]
+    undisputed: dict[str, Interval] | None
+    subsets: dict[str, Metrics]
+    epochs: tuple[dict[str, Any], ...]
+    public: PublicScore | None
+    external: ExternalSource | None
+    note: str
+
+    @property
+    def scores(self) -> tuple[ImageScore, ...]:
+        """Of each image that was scored, fold by fold."""
+        return tuple(score for split in self.splits for score in split)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `study --json` prints and `study.json` holds."""
+        return {
+            "protocol": self.protocol,
+            "n": self.metrics.n,
+            "folds": len(self.splits),
+            "intervals": {name: asdict(one) for name, one in self.intervals.items()},
+            "intervals_without_label_conflicts": self.undisputed
+            and {name: asdict(one) for name, one in self.undisputed.items()},
+            "metrics": asdict(self.metrics),
+            "subsets": {name: asdict(one) for name, one in self.subsets.items()},
+            "epochs": list(self.epochs),
+            "public_table": self.public and asdict(self.public),
+            "external": self.external and asdict(self.external),
+            "note": self.note,
+            "intended_use": RESEARCH_USE,
+        }
+
+
+def sum_up(
+    experiment: Experiment,
+    splits: Sequence[Sequence[ImageScore]],
+    epochs: Sequence[dict[str, Any]],
+    groups: Sequence[Sequence[str]],
+    marks: Mapping[str, float],
+    external: ExternalSource | None = None,
+    resamples: int = RESAMPLES,
+) -> Study:
+    """Pools the folds of a study.
+
+    Args:
+        experiment: of any of its folds.
+        splits, epochs, external: as in `Study`.
+        groups: near-duplicates among the images, names of two and more each.
+        marks: `data.marks.mark_score` of images, by name; an image without one counts as neither with nor without.
+        resamples: of the bootstrap.
+    """
+    scores = [score for split in splits for score in split]
+    conflicting = _conflicting(scores, groups)
+    undisputed = [score for score in scores if score.name not in conflicting]
+    return Study(
+        experiment.protocol,
+        tuple(map(tuple, splits)),
+        summarize(scores),
+        _intervals(scores, groups, resamples),
+        _intervals(undisputed, groups, resamples) if undisputed else None,
+        _subsets(scores, conflicting, marks),
+        tuple(epochs),
+        public_score(splits) if experiment.protocol == "lesion-70-30" else None,
+        external,
+        _note(experiment, external),
+    )
+
+
+def _intervals(scores: Sequence[ImageScore], groups: Sequence[Sequence[str]], resamples: int) -> dict[str, Interval]:
+    return metric_intervals(scores, group_numbers([score.name for score in scores], groups), resamples)
+
+
+def _conflicting(scores: Sequence[ImageScore], groups: Sequence[Sequence[str]]) -> set[str]:
+    """Names in groups whose scored images are not all of one class."""
+    label_of = {score.name: score.label for score in scores}
+    return {name for group in groups if len({label_of[n] for n in group if n in label_of}) > 1 for name in group}
+
+
+def _subsets(scores: Sequence[ImageScore], conflicting: set[str], marks: Mapping[str, float]) -> dict[str, Metrics]:
+    lesions = [score for score in scores if score.label != NORMAL]
+    known = [score for score in scores if score.name in marks]
+    parts = {
+        UNDISPUTED: [score for score in scores if score.name not in conflicting],
+        "with label conflicts": [score for score in scores if score.name in conflicting],
+        "with burnt-in marks": [score for score in known if marks[score.name] > MARKED],
+        "without burnt-in marks": [score for score in known if marks[score.name] <= MARKED],
+        "small lesions": [score for score in lesions if score.true_area < SMALL_LESION],
+        "large lesions": [score for score in lesions if score.true_area >= SMALL_LESION],
+        **{name: [score for score in scores if score.label == i] for i, name in enumerate(CLASSES)},
+    }
+    return {name: summarize(chosen) for name, chosen in parts.items() if chosen}
+
+
+def _note(experiment: Experiment, external: ExternalSource | None) -> str:
+    notes = []
+    if experiment.data == "phantom":
+        notes.append("Phantoms: synthetic images, no evidence about patients.")
+    if experiment.protocol in HOW_TO_READ:
+        notes.append(HOW_TO_READ[experiment.protocol])
+    if external:
+        notes.append(
+            f"Protocol external: trained and validated on {experiment.data}, scored on {external.name}. Images left "
+            f"out because they show frames that were trained on: {len(external.left_out)}."
+        )
+    return " ".join(notes)

@@ -1,0 +1,210 @@
+"""A study's folder: which folds are finished, whether they belong together, and what they gave.
+
+No network is needed: a fold that was trained elsewhere is finished where its numbers are.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from busi_keras.config import Experiment
+from busi_keras.data.split import Split
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.intervals import RESAMPLES
+from busi_keras.evaluation.predictions import read_predictions, write_predictions
+from busi_keras.evaluation.scores import ImageScore
+from busi_keras.evaluation.study import ExternalSource, Study, sum_up
+from busi_keras.files import replacing, write_text
+
+FOLD_FILES = ("metrics.json", "predictions.csv", "history.jsonl", "experiment.json", "split.json")
+"""What makes a fold finished."""
+
+
+class Fold:
+    """One fold: a run's folder, or what is left of one.
+
+    Args:
+        folder: `fold-0`, `fold-1`, ...
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.number = int(folder.name.removeprefix("fold-"))
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something in it that belongs to an experiment."""
+        return (self.folder / "experiment.json").exists()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has all that a study needs of it."""
+        return all((self.folder / name).exists() for name in FOLD_FILES)
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """What it was asked to do."""
+        return Experiment.read(self.folder / "experiment.json")
+
+    def scores(self) -> list[ImageScore]:
+        """Of the images that it holds out, in the split's order.
+
+        Raises:
+            UsageError: it was scored last on other images than those.
+        """
+        split = Split.read(self.folder / "split.json")
+        scored = json.loads((self.folder / "metrics.json").read_text())["split"]
+        scores = read_predictions(self.folder / "predictions.csv")
+        if scored != split.scored or tuple(score.name for score in scores) != split.part(split.scored):
+            raise UsageError(
+                f"{self.folder} was scored last on {scored} images that are not its {split.scored} part; "
+                f"python cli.py evaluate {self.folder} mends that"
+            )
+        return scores
+
+    def epochs(self) -> dict[str, Any]:
+        """The chosen epoch and the last, of the last stage, as validation had them at the network's size."""
+        history = [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
+        rows = [row for row in history if row["stage"] == history[-1]["stage"]]
+        best = max(rows, key=lambda row: (row["val_score"], -row["epoch"]))
+        kept = ("epoch", "val_dice", "val_iou", "val_accuracy")
+        chosen_and_last = {"chosen": best, "last": rows[-1]}
+        return {kind: {name: row[name] for name in kept if name in row} for kind, row in chosen_and_last.items()}
+
+
+class StudyFolder:
+    """The files of a study.
+
+    Args:
+        folder: `fold-N/`, `groups.json`, `marks.json`, `study.json`, `predictions.csv` and `table.md` lie here; of
+            protocol `external` also `external/`, what was scored on the other folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.groups_file = folder / "groups.json"
+        self.marks_file = folder / "marks.json"
+        self.study_file = folder / "study.json"
+        self.table_file = folder / "table.md"
+        self.predictions_file = folder / "predictions.csv"
+        self.external = folder / "external"
+
+    @classmethod
+    def open(cls, folder: Path) -> "StudyFolder":
+        """A study of which at least one fold is finished, all of one experiment.
+
+        Raises:
+            UsageError: there is no such fold, or folds do not belong together.
+        """
+        study = cls(folder)
+        if not study.finished():
+            raise UsageError(f"{folder} has no finished fold; name a folder made by `study`")
+        study.require_one_experiment()
+        return study
+
+    def fold(self, number: int) -> Fold:
+        """A fold, whether it is there or not."""
+        return Fold(self.folder / f"fold-{number}")
+
+    def begun(self) -> list[Fold]:
+        """The folds that are there, in order."""
+        folds = (Fold(path) for path in self.folder.glob("fold-*") if path.name.removeprefix("fold-").isdecimal())
+        return sorted((fold for fold in folds if fold.begun), key=lambda fold: fold.number)
+
+    def finished(self) -> list[Fold]:
+        """Those of them that are finished."""
+        return [fold for fold in self.begun() if fold.finished]
+
+    @property
+    def experiment(self) -> Experiment:
+        """Of the first fold that is there."""
+        return self.begun()[0].experiment
+
+    def require_one_experiment(self) -> None:
+        """Folds must differ in nothing but which fold they are.
+
+        Raises:
+            UsageError: they do differ.
+        """
+        begun = self.begun()
+        for fold in begun[1:]:
+            first = replace(begun[0].experiment, fold=fold.experiment.fold)
+            if differences := fold.experiment.differences(first):
+                raise UsageError(
+                    f"{fold.folder} belongs to another experiment than {begun[0].folder.name} beside it "
+                    f"({'; '.join(differences)}); a study has one: move one of them away"
+                )
+
+    def require(self, options: Mapping[str, Any]) -> None:
+        """Folds that are there must be what is asked for.
+
+        Args:
+            options: fields of `Experiment`, without `fold`.
+
+        Raises:
+            UsageError: a fold is another experiment's, or is not the one its folder is named after.
+        """
+        self.require_one_experiment()
+        for fold in self.begun():
+            asked = {**options, **({"fold": fold.number} if "folds" in options else {})}
+            if differences := fold.experiment.differences(replace(fold.experiment, **asked)):
+                raise UsageError(
+                    f"{fold.folder} belongs to another experiment ({'; '.join(differences)} as asked for); "
+                    "repeat its options, or name a new --output"
+                )
+
+    @property
+    def looked_over(self) -> bool:
+        """Whether near-duplicates and marks of its images are known."""
+        return self.groups_file.exists() and self.marks_file.exists()
+
+    def write_looks(self, groups: Sequence[Sequence[str]], marks: Mapping[str, float]) -> None:
+        """Keeps what `groups` and `marks` give."""
+        write_text(self.groups_file, json.dumps([list(group) for group in groups], indent=1) + "\n")
+        rounded = {name: round(score, 2) for name, score in marks.items()}
+        write_text(self.marks_file, json.dumps(rounded, indent=0) + "\n")
+
+    def groups(self) -> list[list[str]]:
+        """Near-duplicates among the images, names of two and more each."""
+        found: list[list[str]] = json.loads(self.groups_file.read_text())
+        return found
+
+    def marks(self) -> dict[str, float]:
+        """How much is drawn on each image, by name, as `data.marks.mark_score`."""
+        found: dict[str, float] = json.loads(self.marks_file.read_text())
+        return found
+
+    @property
+    def external_source(self) -> ExternalSource | None:
+        """The other folder that was scored; None where none was."""
+        file = self.external / "source.json"
+        if not file.exists():
+            return None
+        found = json.loads(file.read_text())
+        return ExternalSource(found["name"], found["fingerprint"], tuple(found["left_out"]))
+
+    def splits(self) -> list[list[ImageScore]]:
+        """The scores that count, a list a finished fold; of protocol `external`, those on the other folder."""
+        if self.experiment.protocol == "external":
+            return [read_predictions(self.external / "predictions.csv")]
+        return [fold.scores() for fold in self.finished()]
+
+    def sum_up(self, resamples: int = RESAMPLES) -> Study:
+        """The finished folds, pooled.
+
+        Args:
+            resamples: of the bootstrap.
+        """
+        epochs = [fold.epochs() for fold in self.finished()]
+        source = self.external_source
+        return sum_up(self.experiment, self.splits(), epochs, self.groups(), self.marks(), source, resamples)
+
+    def write(self, study: Study, table: str) -> None:
+        """Writes `study.json`, `predictions.csv` and `table.md`."""
+        with replacing(self.predictions_file) as part:
+            write_predictions(part, study.scores)
+        write_text(self.table_file, table + "\n")
+        write_text(self.study_file, json.dumps(study.to_json(), indent=2) + "\n")

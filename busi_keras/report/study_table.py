@@ -1,0 +1,66 @@
+"""A study in Markdown: headline scores with intervals, parts of the images, and what to read it against."""
+
+from busi_keras.evaluation.intervals import headline
+from busi_keras.evaluation.public_table import BATCH, PUBLISHED, PublicScore
+from busi_keras.evaluation.scores import Metrics
+from busi_keras.evaluation.study import UNDISPUTED, Study
+
+SUBSET_COLUMNS = (
+    "dice",
+    "lesion_dice",
+    "iou",
+    "normal_clean",
+    "accuracy",
+    "macro_f1",
+    "malignant_auc",
+    "calibration_error",
+    "hd95_px",
+    "lesions_found",
+)
+
+
+def study_table(study: Study) -> str:
+    """What `study` prints and `table.md` holds."""
+    blocks = [_headline(study), _subsets(study)]
+    if study.public:
+        blocks.append(public_table({"this study": study.public}))
+    return "\n\n".join([*blocks, *([study.note] if study.note else [])])
+
+
+def public_table(ours: dict[str, PublicScore]) -> str:
+    """Our scores beside the public segmentation table's, computed as it computes them."""
+    networks = {f"{name}, published": one for name, one in PUBLISHED.items()} | ours
+    rows = [f"| {name} | {_shown(one)} |" for name, one in networks.items()]
+    lead = f"Mean ± standard deviation over three splits, the pixels of {BATCH} images pooled, as the table has it:"
+    return "\n".join([lead, "", "| network | IoU | F1 |", "|---|---|---|", *rows])
+
+
+def _headline(study: Study) -> str:
+    counts = [sum(study.metrics.n.values())]
+    columns = [study.intervals]
+    if study.undisputed is not None:
+        counts.append(sum(study.subsets[UNDISPUTED].n.values()))
+        columns.append(study.undisputed)
+    titles = [f"all images, n = {counts[0]}", *(f"{UNDISPUTED}, n = {count}" for count in counts[1:])]
+    rows = [
+        f"| {name.replace('_', ' ')} | {' | '.join(str(column[name]) for column in columns)} |"
+        for name in study.intervals
+    ]
+    return "\n".join([f"| score (95 % interval) | {' | '.join(titles)} |", f"|---|{'---|' * len(columns)}", *rows])
+
+
+def _subsets(study: Study) -> str:
+    rows = [_row(name, metrics) for name, metrics in study.subsets.items()]
+    titles = " | ".join(name.replace("_", " ") for name in SUBSET_COLUMNS)
+    return "\n".join([f"| images | n | {titles} |", f"|---|---|{'---|' * len(SUBSET_COLUMNS)}", *rows])
+
+
+def _row(name: str, metrics: Metrics) -> str:
+    values = headline(metrics)
+    cells = ("not defined" if (value := values[column]) is None else f"{value:.3f}" for column in SUBSET_COLUMNS)
+    return f"| {name} | {sum(metrics.n.values())} | {' | '.join(cells)} |"
+
+
+def _shown(one: PublicScore) -> str:
+    pairs = ((one.iou, one.iou_deviation), (one.f1, one.f1_deviation))
+    return " | ".join(f"{100 * mean:.2f} ± {100 * deviation:.2f}" for mean, deviation in pairs)

@@ -1,0 +1,30 @@
+"""`compare`: which of two studies is better, and how sure that is."""
+
+from pathlib import Path
+
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.comparison import Comparison, compare_studies
+from busi_keras.evaluation.intervals import RESAMPLES
+from busi_keras.evaluation.study_folder import StudyFolder
+from busi_keras.workflows.looks import look_over_study
+
+
+def compare(
+    first: Path, second: Path, data: str = "auto", common: bool = False, resamples: int = RESAMPLES
+) -> Comparison:
+    """Compares two studies' folders, on the folds that are finished; as `compare_studies`.
+
+    Args:
+        data: where the images are, should neither study know its near-duplicates yet; `auto` means the folder that the
+            first began with.
+
+    Raises:
+        UsageError: also where a folder is no study.
+    """
+    if resamples < 1:
+        raise UsageError(f"--resamples is {resamples}; it must be at least 1")
+    studies = StudyFolder.open(first), StudyFolder.open(second)
+    if not any(study.groups_file.exists() for study in studies):
+        look_over_study(studies[0], data)
+    groups = next(study.groups() for study in studies if study.groups_file.exists())
+    return compare_studies(*studies, groups, common, resamples)

@@ -1,0 +1,86 @@
+"""Protocol `external`: a network that was trained on one source, scored on another."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from busi_keras.data.busi import Record, fingerprint
+from busi_keras.data.source import find_source
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.predictions import write_predictions
+from busi_keras.evaluation.study import ExternalSource
+from busi_keras.evaluation.study_folder import StudyFolder
+from busi_keras.files import replacing_folder
+from busi_keras.inference.predictor import Predictor
+from busi_keras.training.run import Run
+from busi_keras.workflows.console import progress_bar
+from busi_keras.workflows.data_set import records_of
+from busi_keras.workflows.evaluate import evaluate_records
+from busi_keras.workflows.looks import look_over
+
+TRAINED = "trained on: "
+SHOWN = 5
+
+log = logging.getLogger(__name__)
+
+
+def score_external(study: StudyFolder, folder: Path, data: str = "auto") -> None:
+    """Scores the study's network on another folder, once, and keeps what was found of that folder's images.
+
+    Images that show a frame of the training folder are left out, with a warning.
+
+    Args:
+        folder: in BUSI's layout; classes may be missing.
+        data: where the images are that were trained on; as in `train`.
+
+    Raises:
+        UsageError: the folder is the training folder or another than was scored before, cannot be read, or all of its
+            images are left out.
+    """
+    source = find_source(str(folder))
+    records = source.records()
+    found = fingerprint(records)
+    before = study.external_source
+    if before is not None:
+        if before.fingerprint != found:
+            raise UsageError(
+                f"{study.external} has scores of {before.name}, and the files in {folder} are others; "
+                "name that folder with --external, or a new --output"
+            )
+        return
+    run = Run(study.fold(0).folder)
+    if found == run.experiment.fingerprint:
+        raise UsageError(f"--external {folder} holds the files that were trained on; name another source's folder")
+    shared = _look_over(study, records_of(run, data), records)
+    left_out = [record.name for record in records if record.name in shared]
+    chosen = [record for record in records if record.name not in shared]
+    if left_out:
+        log.warning(
+            "%d of %d images of %s show frames that were trained on; they are not scored: %s",
+            len(left_out), len(records), folder,
+            ", ".join(left_out[:SHOWN]) + (", ..." if len(left_out) > SHOWN else ""),
+        )  # fmt: skip
+    if not chosen:
+        raise UsageError(f"every image of {folder} shows a frame that was trained on; name another source's folder")
+    predictor = Predictor.load(run.folder)
+    with progress_bar(f"scoring images of {source.name}", len(chosen)) as advance:
+        evaluation = evaluate_records(predictor, run.experiment, "external", chosen, advance)
+    with replacing_folder(study.external) as part:
+        write_predictions(part / "predictions.csv", evaluation.scores)
+        (part / "metrics.json").write_text(json.dumps(evaluation.to_json(), indent=2) + "\n")
+        kept = ExternalSource(source.name, found, tuple(left_out))
+        (part / "source.json").write_text(json.dumps(asdict(kept), indent=1) + "\n")
+
+
+def _look_over(study: StudyFolder, trained: Sequence[Record], external: Sequence[Record]) -> set[str]:
+    """Keeps the external images' groups and marks; gives the names of those that were trained on, near enough."""
+    looks = look_over([*(replace(record, name=TRAINED + record.name) for record in trained), *external])
+    names = {record.name for record in external}
+    groups = [[name for name in group if name in names] for group in looks.groups]
+    study.write_looks(
+        [group for group in groups if len(group) > 1],
+        {name: score for name, score in looks.marks.items() if name in names},
+    )
+    return {name for group, ours in zip(looks.groups, groups, strict=True) if len(ours) < len(group) for name in ours}

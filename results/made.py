@@ -1,0 +1,70 @@
+"""How a run was made: `made.json`."""
+
+import json
+import os
+from dataclasses import fields, replace
+from typing import Any
+
+from busi_keras.card import read_card
+from busi_keras.config import PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.training.run import Run
+
+MADE_FILE = "made.json"
+
+
+def shared_experiment(run: Run) -> Experiment:
+    """A run's experiment, its weights file without the folder it lies in on this machine."""
+    experiment = run.experiment
+    return replace(experiment, weights=experiment.weights.rsplit("/", 1)[-1])
+
+
+def made(run: Run) -> dict[str, Any]:
+    """Command, date, machine, versions, epochs and minutes of a run that was trained here.
+
+    Of one whose network is not here, what it brought along from where it was trained, else what is still known: no
+    date, machine and versions.
+    """
+    from busi_keras.training.device import processor_name
+
+    brought = run.folder / MADE_FILE
+    if not run.model_file.exists() and brought.exists():
+        found: dict[str, Any] = json.loads(brought.read_text())
+        return found
+    card = read_card(run.model_file) if run.model_file.exists() else None
+    return {
+        "command": command(shared_experiment(run)),
+        "date": card and card.date,
+        "processor": card and processor_name(),
+        "cores": card and os.cpu_count(),
+        "versions": card and card.versions,
+        "epochs": _epochs(run),
+        "training_minutes": round(sum(row["seconds"] for row in run.history()) / 60, 1),
+    }
+
+
+def command(experiment: Experiment) -> str:
+    """The command that repeats an experiment."""
+    defaults = Experiment(experiment.approach, experiment.data)
+    defaults = replace(defaults, **PRESETS[experiment.approach], **PROTOCOL_PRESETS.get(experiment.protocol, {}))
+    if experiment.pretrained:
+        defaults = replace(defaults, encoder_rate=PRETRAINED_ENCODER_RATE)
+    follows = {"approach", "data", "fingerprint", "frozen_epochs", "augment"}
+    always = {"backbone", "weights", "epochs"}
+    given = [
+        f"--{field.name.replace('_', '-')} {getattr(experiment, field.name)}"
+        for field in fields(experiment)
+        if field.name in always
+        or (field.name not in follows and getattr(experiment, field.name) != getattr(defaults, field.name))
+    ]
+    return " ".join(["python cli.py train --approach", experiment.approach, "--data", experiment.data, *given])
+
+
+def _epochs(run: Run) -> dict[str, dict[str, int]]:
+    """Of each stage, epochs trained and the one chosen, counted from 1."""
+    history = run.history()
+    found = {}
+    for stage in dict.fromkeys(row["stage"] for row in history):
+        rows = [row for row in history if row["stage"] == stage]
+        best = max(rows, key=lambda row: (row["val_score"], -row["epoch"]))
+        found[stage] = {"trained": rows[-1]["epoch"] + 1, "chosen": best["epoch"] + 1}
+    return found

@@ -1,0 +1,137 @@
+"""Studies in `results/`: their numbers, fold by fold, and README's table of them."""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from busi_keras.config import FOLDED_PROTOCOLS, Experiment
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.intervals import Interval, headline
+from busi_keras.evaluation.public_table import PublicScore
+from busi_keras.evaluation.scores import summarize
+from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
+from busi_keras.files import write_text
+from busi_keras.report.study_table import public_table
+from busi_keras.training.run import Run
+from results.made import MADE_FILE, made, shared_experiment
+
+COLUMNS = {
+    "dice": "Dice",
+    "lesion_dice": "lesion Dice",
+    "iou": "IoU",
+    "normal_clean": "normals clean",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "malignant_auc": "malignant AUC",
+    "calibration_error": "calibration error",
+}
+WEIGHTS = {"none": "from scratch", "imagenet": "ImageNet"}
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a study's, not a run's."""
+    return any(folder.glob("fold-*/experiment.json"))
+
+
+def take_study(folder: Path, results: Path) -> Path:
+    """Copies the numbers of a study's finished folds into `results/NAME/`; once it is complete, of the whole.
+
+    The copy is a study without networks: put into `studies/`, `study` goes on with the folds that it lacks.
+
+    Raises:
+        UsageError: no fold is finished, folds do not belong together, or one was scored last on another part;
+            `results/NAME/` has another experiment's folds.
+    """
+    study = StudyFolder.open(folder)
+    study.splits()  # refuses what was scored on other images than the fold's own
+    place = results / folder.resolve().name
+    for fold in StudyFolder(place).begun():
+        here = replace(study.experiment, fold=fold.experiment.fold)
+        if differences := fold.experiment.differences(here):
+            raise UsageError(
+                f"{fold.folder} is of another experiment than {folder} ({'; '.join(differences)}); "
+                "remove it, or rename the study's folder"
+            )
+    for fold in study.finished():
+        target = place / fold.folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for name in FOLD_FILES:
+            shutil.copy(fold.folder / name, target / name)
+        run = Run(fold.folder)
+        write_text(target / "experiment.json", shared_experiment(run).to_json())
+        write_text(target / MADE_FILE, json.dumps(made(run), indent=2) + "\n")
+    whole = (study.study_file, study.table_file, study.predictions_file)
+    known = (study.groups_file, study.marks_file)
+    for file in (*known, *(whole if is_complete(study) else ())):
+        if file.exists():
+            shutil.copy(file, place / file.name)
+    if study.external.exists():
+        shutil.copytree(study.external, place / study.external.name, dirs_exist_ok=True)
+    return place
+
+
+def is_complete(study: StudyFolder) -> bool:
+    """Whether all folds are finished and summed up."""
+    return study.study_file.exists() and len(study.finished()) == _folds(study.experiment)
+
+
+def studies_table(results: Path) -> str:
+    """The studies in `results/`, a row each; those of the public table's protocol beside it, too."""
+    studies = [StudyFolder(folder) for folder in sorted(results.glob("*/")) if is_study(folder)]
+    if not studies:
+        return "No study has been taken in yet."
+    titles = ["study", "protocol", "encoder, starting weights", "epochs (chosen)", "folds", *COLUMNS.values(), "n"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}", *map(_row, studies)]
+    public = {
+        study.folder.name: PublicScore(**scores)
+        for study in studies
+        if is_complete(study) and (scores := _document(study)["public_table"])
+    }
+    return "\n".join([*lines, *(["", public_table(public)] if public else [])])
+
+
+def _row(study: StudyFolder) -> str:
+    name = f"[{study.folder.name}](results/{study.folder.name}/)"
+    folds, expected = len(study.finished()), _folds(study.experiment)
+    if is_complete(study):
+        document = _document(study)
+        found = {column: str(Interval(**document["intervals"][column])) for column in COLUMNS}
+        n = sum(document["n"].values())
+    else:
+        scores = [score for split in study.splits() for score in split]
+        found = {column: str(Interval(headline(summarize(scores))[column], None, None)) for column in COLUMNS}
+        n = len(scores)
+    cells = [
+        name, study.experiment.protocol, encoder(asdict(study.experiment)), _epochs(study),
+        str(folds) if folds == expected else f"{folds} of {expected}", *found.values(), str(n),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def encoder(experiment: dict[str, Any]) -> str:
+    """What an experiment's network is made of and starts from."""
+    weights = WEIGHTS.get(experiment["weights"], experiment["weights"])
+    described = f"{experiment['backbone']}, {weights}, {experiment['image_size']} px"
+    if experiment["approach"] == "two-stage":
+        return f"{experiment['segmenter']} width {experiment['width']}, from scratch; {described}"
+    return described
+
+
+def _epochs(study: StudyFolder) -> str:
+    """Of the last stage: the most that a fold trained, and the least and the largest chosen."""
+    made_of = [json.loads((fold.folder / MADE_FILE).read_text()) for fold in study.finished()]
+    stages = [list(one["epochs"].values())[-1] for one in made_of]
+    first, last = min(stage["chosen"] for stage in stages), max(stage["chosen"] for stage in stages)
+    chosen = str(first) if first == last else f"{first} to {last}"
+    return f"{max(stage['trained'] for stage in stages)} ({chosen})"
+
+
+def _folds(experiment: Experiment) -> int:
+    return experiment.folds if experiment.protocol in FOLDED_PROTOCOLS else 1
+
+
+def _document(study: StudyFolder) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(study.study_file.read_text())
+    return found

@@ -1,0 +1,58 @@
+"""Two studies on the same images, as one who decides about a change compares them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from busi_keras.errors import UsageError
+from busi_keras.evaluation.comparison import compare_studies
+from busi_keras.evaluation.study_folder import StudyFolder
+
+MakeStudy = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def studies(make_study: MakeStudy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("studies")
+    return {
+        "better": make_study(folder / "better", "kfold", range(2), dice=0.8, epochs=30, frozen_epochs=2),
+        "worse": make_study(folder / "worse", "leaky", range(2), dice=0.6),
+        "first fold": make_study(folder / "first fold", "kfold", range(1), seed=4),
+        "seed": make_study(folder / "seed", "seed", range(1)),
+        "elsewhere": make_study(folder / "elsewhere", "kfold", range(2), fingerprint="0123456789abcdef"),
+    }
+
+
+def test_what_lies_between_two_studies_has_an_interval(studies: dict[str, Path]) -> None:
+    one, other = StudyFolder(studies["better"]), StudyFolder(studies["worse"])
+    found = compare_studies(one, other, [], resamples=40)
+    assert found.n == 48
+    assert found.settings == ("epochs 30, not 1", "frozen_epochs 2, not 0", "protocol kfold, not leaky")
+    dice = found.differences["lesion_dice"]
+    assert dice.first is not None
+    assert dice.second is not None
+    assert dice.interval.estimate == pytest.approx(dice.first - dice.second)
+    assert dice.interval.low is not None
+    assert 0.1 < dice.interval.low < dice.interval.estimate < dice.interval.high < 0.3
+    assert dice.better == "first"
+    assert found.differences["hd95_px"].better == "not decided"
+    assert found.differences["pixel_sensitivity"].interval.estimate is None
+    back = compare_studies(other, one, [], resamples=40)
+    assert back.differences["lesion_dice"].interval.high == pytest.approx(-dice.interval.low)
+    assert back.differences["lesion_dice"].better == "second"
+    assert "| lesion dice | 0.8" in found.table()
+    assert "| better |" in found.table().splitlines()[4]
+    assert "better has epochs 30, not 1" in found.table()
+
+
+def test_studies_on_other_images_are_refused(studies: dict[str, Path]) -> None:
+    whole, part = StudyFolder(studies["better"]), StudyFolder(studies["first fold"])
+    scored = len(part.splits()[0])
+    with pytest.raises(UsageError, match=rf"48 images, .* {scored}, and {scored} of them are the same; .* --common"):
+        compare_studies(whole, part, [])
+    assert compare_studies(whole, part, [], common=True, resamples=2).n == scored
+    with pytest.raises(UsageError, match="scored other files; compare studies on one data set"):
+        compare_studies(whole, StudyFolder(studies["elsewhere"]), [])
+    with pytest.raises(UsageError, match=r"of protocol kfold, .* of seed: they compare masks at other sizes"):
+        compare_studies(whole, StudyFolder(studies["seed"]), [])

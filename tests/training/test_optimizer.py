@@ -1,0 +1,38 @@
+import keras
+import numpy as np
+import pytest
+
+from busi_keras.training.optimizer import FineTuning
+
+pytestmark = pytest.mark.backends
+
+
+def test_pretrained_weights_move_more_slowly() -> None:
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="old"), keras.layers.Dense(2)])
+    old = network.get_layer("old")
+    before = [np.array(values) for values in network.get_weights()]
+    optimizer = FineTuning(old.trainable_variables, 0.25, learning_rate=0.1, weight_decay=0.0)
+    network.compile(optimizer, "mse")
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    network.train_on_batch(x, np.ones((8, 2), np.float32))
+    moved = [np.abs(after - values).max() for after, values in zip(network.get_weights(), before, strict=True)]
+    np.testing.assert_allclose(moved, [0.025, 0.025, 0.1, 0.1], rtol=0.01)  # Adam's first step is its learning rate
+
+
+def test_averaged_weights_stand_in_for_the_trained_ones_and_give_way_again() -> None:
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    optimizer = FineTuning([], 1.0, average=0.8, learning_rate=0.1, weight_decay=0.0)
+    network.compile(optimizer, "mse")
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    expected = None
+    for _ in range(3):
+        network.fit(x, np.ones((8, 1), np.float32), batch_size=8, verbose=0)
+        weights = [np.array(values) for values in network.get_weights()]
+        expected = expected or weights
+        expected = [0.8 * mean + 0.2 * values for mean, values in zip(expected, weights, strict=True)]
+    with optimizer.averaged():
+        for found, mean in zip(network.get_weights(), expected, strict=True):
+            np.testing.assert_allclose(found, mean, atol=1e-6)
+    for found, values in zip(network.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(found, values)
+    assert all((np.abs(mean - values) > 0.01).any() for mean, values in zip(expected, weights, strict=True))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from busi_keras.dicom.library import pydicom
-from busi_keras.dicom.ultrasound import Ultrasound, shown_name
+from busi_keras.dicom.ultrasound import Ultrasound
 from busi_keras.errors import UsageError
 
 UTF_8 = "ISO_IR 192"
@@ -40,7 +40,7 @@ def reference(ultrasound: Ultrasound) -> Any:
             setattr(copy, keyword, value or "")
         elif keyword in _TYPE_1:
             raise UsageError(
-                f"{shown_name(ultrasound)} names no {keyword}, so that no result can refer to it; "
+                f"{ultrasound.name} names no {keyword}, so that no result can refer to it; "
                 "leave --dicom-out out, or take the file as the archive has it"
             )
     copy.Modality = "US"
@@ -66,7 +66,7 @@ def writable(ultrasound: Ultrasound) -> Iterator[None]:
         raise
     except Exception:
         raise UsageError(
-            f"{shown_name(ultrasound)} has a header that no DICOM result can be made from; "
+            f"{ultrasound.name} has a header that no DICOM result can be made from; "
             "leave --dicom-out out, or mend the header"
         ) from None
 

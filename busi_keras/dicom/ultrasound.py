@@ -51,6 +51,7 @@ class Ultrasound:
 
     Attributes:
         source: the file, or its bytes.
+        name: what messages call it.
         rows, columns: of a frame, in pixels.
         frame_count: 1 for a still image.
         scan_area: what of a frame is scanned tissue; the network looks at nothing else.
@@ -62,6 +63,7 @@ class Ultrasound:
     """
 
     source: Path | bytes = field(repr=False)
+    name: str = field(repr=False)
     rows: int
     columns: int
     frame_count: int
@@ -81,32 +83,43 @@ class Ultrasound:
         """
         if every < 1:
             raise UsageError(f"--every is {every}; give 1 for each frame, or more")
-        name = _name(self.source)
         with _opened(self.source) as stream:
             for index in range(0, self.frame_count, every):
-                with _readable(name, f"frame {index + 1} cannot be decoded"):
-                    pixels = to_rgb(decode_frame(stream, self._data, index, name), self.header, name)
-                yield Frame(index + 1, pixels)
+                yield self._decoded(stream, index)
+
+    def frame(self, number: int) -> Frame:
+        """One of its frames, by its number from 1.
+
+        Raises:
+            UsageError: it is damaged or of another size than the header says.
+        """
+        with _opened(self.source) as stream:
+            return self._decoded(stream, number - 1)
+
+    def _decoded(self, stream: BinaryIO, index: int) -> Frame:
+        with _readable(self.name, f"frame {index + 1} cannot be decoded"):
+            return Frame(index + 1, to_rgb(decode_frame(stream, self._data, index, self.name), self.header, self.name))
 
     def frames_in(self, every: int = 1) -> int:
         """How many frames `frames(every)` gives."""
         return len(range(0, self.frame_count, max(1, every)))
 
 
-def read_ultrasound(source: Path | bytes) -> Ultrasound:
+def read_ultrasound(source: Path | bytes, name: str | None = None) -> Ultrasound:
     """An ultrasound file, still or multi-frame; of the pixels it is only looked whether they are there.
 
     Uncompressed, JPEG, JPEG-LS, JPEG 2000 and RLE; MONOCHROME1 and 2 of 8 and 16 bits, RGB, YBR and palettes.
 
     Args:
         source: a file or its bytes.
+        name: what messages call it; its path where none is given.
 
     Raises:
         UsageError: it does not exist, is no DICOM file, damaged, 2 GB or larger, no ultrasound, without pixels or with
             fewer than it claims, over `imaging.MAX_MEGAPIXELS` a frame, coded or coloured in a way that cannot be
             read; pydicom or a decoder is not installed. The message tells nothing of the patient.
     """
-    name = _name(source)
+    name = name or _name(source)
     pydicom()
     with _opened(source) as stream:
         _check_file(stream, name)
@@ -117,13 +130,14 @@ def read_ultrasound(source: Path | bytes) -> Ultrasound:
             _check_kind(header, name)
             data = find_pixel_data(stream, header, name)
             regions = read_regions(header, data.rows, data.columns)
-    return _ultrasound(source, header, data, regions)
+    return _ultrasound(source, name, header, data, regions)
 
 
-def _ultrasound(source: Path | bytes, header: Any, data: PixelData, regions: Regions) -> Ultrasound:
+def _ultrasound(source: Path | bytes, name: str, header: Any, data: PixelData, regions: Regions) -> Ultrasound:
     burnt_in = {"YES": True, "NO": False}.get(str(header.get("BurnedInAnnotation")))
     return Ultrasound(
         source=source,
+        name=name,
         rows=data.rows,
         columns=data.columns,
         frame_count=data.frame_count,
@@ -171,11 +185,6 @@ def _check_kind(header: Any, name: str) -> None:
     if kind in _ULTRASOUND_CLASSES or kind in _CAPTURE_CLASSES:
         shown += " of another modality than US"
     raise UsageError(f"{name} is no ultrasound image ({shown}); name a B-mode ultrasound image, one or more frames")
-
-
-def shown_name(ultrasound: Ultrasound) -> str:
-    """What messages call a file: its path, or that it has none."""
-    return _name(ultrasound.source)
 
 
 def _name(source: Path | bytes) -> str:

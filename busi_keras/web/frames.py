@@ -6,11 +6,15 @@ from typing import Protocol
 
 import numpy as np
 
+from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.regions import Spacing
+from busi_keras.dicom.ultrasound import read_ultrasound
 from busi_keras.errors import UsageError
 from busi_keras.imaging import pixel_count, read_image
 
 _ZIP = b"PK\x03\x04"
+_BEGINNING = 132
+"""Bytes: DICOM's mark ends there."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,10 @@ def open_frames(upload: Path) -> Frames:
             the server's own affair.
     """
     with upload.open("rb") as stream:
-        beginning = stream.read(len(_ZIP))
-    if beginning == _ZIP:
+        beginning = stream.read(_BEGINNING)
+    if beginning.startswith(_ZIP):
         raise UsageError("this is a zip archive; unpack it and drop the images that are in it")
-    return StillImage(upload)
+    return Dicom(upload) if is_dicom(beginning) else StillImage(upload)
 
 
 class StillImage:
@@ -69,3 +73,17 @@ class StillImage:
     def read(self, index: int) -> Frame:
         """The image."""
         return Frame(read_image(self._content))
+
+
+class Dicom:
+    """An ultrasound file in DICOM: its frames, cut to the scanned area, where no text names the patient."""
+
+    def __init__(self, upload: Path) -> None:
+        self._ultrasound = read_ultrasound(upload, name="this file")
+        self.count = self._ultrasound.frame_count
+        self.pixels = self._ultrasound.rows * self._ultrasound.columns
+
+    def read(self, index: int) -> Frame:
+        """Frame `index`, from 0."""
+        file = self._ultrasound
+        return Frame(file.scan_area.crop(file.frame(index + 1).pixels), file.spacing, file.warnings)

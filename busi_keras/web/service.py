@@ -21,7 +21,7 @@ from busi_keras.web.private_folder import PrivateFolder
 from busi_keras.web.served_model import FAILED, LOADING, READY, ServedModel
 from busi_keras.web.sessions import IDLE_SECONDS, Sessions
 
-MAX_UPLOAD_BYTES = 64_000_000
+MAX_UPLOAD_BYTES = 256_000_000
 SWEEP_SECONDS = 20
 
 T = TypeVar("T")

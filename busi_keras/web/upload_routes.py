@@ -27,7 +27,7 @@ MAX_FRAMES_AT_ONCE = 16
 FILE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The file's bytes: PNG, JPEG, BMP, GIF or TIFF.",
+        "description": "The file's bytes: PNG, JPEG, BMP, GIF, TIFF, or ultrasound in DICOM.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }

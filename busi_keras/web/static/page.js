@@ -70,7 +70,7 @@ function showModel() {
   slider.disabled = thresholds.length < 2;
   slider.value = 0;
   $("sensitivity-ends").replaceChildren(...thresholds.map(({ name }) => element("span", "", name)));
-  $("limits").textContent = `PNG, JPEG, BMP, GIF or TIFF, up to ${Math.floor(model.max_upload_bytes / 1e6)} MB each.`;
+  $("limits").textContent = `PNG, JPEG, BMP, GIF, TIFF or DICOM, up to ${Math.floor(model.max_upload_bytes / 1e6)} MB each.`;
   $("end-session").textContent = model.signed_in ? "Sign out" : "End session";
   $("correction-note").textContent = model.corrections
     ? "Saved as image, mask and class for the next training. The image is saved as it is shown: look whether a name is written on it."

@@ -17,6 +17,32 @@ from busi_keras import __version__
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import BACKENDS
 from busi_keras.errors import UsageError
+from busi_keras.options import (
+    AsJson,
+    Average,
+    Backbone,
+    Backend,
+    BatchSize,
+    ClassWeighting,
+    Data,
+    EncoderRate,
+    Epochs,
+    Folds,
+    ImageSize,
+    LabelWeight,
+    LearningRate,
+    Limit,
+    MaskLoss,
+    MaskWeight,
+    Model,
+    Patience,
+    Precision,
+    Seed,
+    Segmenter,
+    SkipBad,
+    Weights,
+    Width,
+)
 
 app = typer.Typer(
     help="Breast-ultrasound analysis on BUSI: segment, classify, explain, serve. Research use, not a diagnosis.",
@@ -29,76 +55,6 @@ data_app = typer.Typer(help="Get and look at images.", no_args_is_help=True, ric
 app.add_typer(data_app, name="data")
 
 DONE, SOME_FAILED, WRONG_USE = 0, 1, 2
-
-Backend = Annotated[
-    str | None,
-    typer.Option(help="tensorflow, jax or torch.", show_default="$KERAS_BACKEND, else tensorflow"),
-]
-Data = Annotated[
-    str,
-    typer.Option(
-        help="auto (BUSI where it can be had: $BUSI_DATA_DIR, data/, kagglehub's cache, a download; else phantoms), "
-        "phantom, or a FOLDER in BUSI's layout."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
-Model = Annotated[
-    Path | None,
-    typer.Option(
-        help="A run folder, a .keras file, a SavedModel's folder, or an .onnx, .xml (OpenVINO) or .tflite file.",
-        show_default="the newest run",
-    ),
-]
-
-Backbone = Annotated[str | None, typer.Option(help="resnet50 or mobilenet-v2.", show_default="resnet50")]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        help="What the backbone starts from: auto (ImageNet where cached or downloadable, else none), imagenet, "
-        "none, or a weights FILE.",
-        show_default="auto",
-    ),
-]
-ImageSize = Annotated[
-    int | None,
-    typer.Option(help="Side of the network's square input in pixels.", show_default="224; 256 in lesion-70-30"),
-]
-BatchSize = Annotated[int | None, typer.Option(help="Images a training step.", show_default="16")]
-Epochs = Annotated[
-    int | None,
-    typer.Option(help="At most so many epochs a stage.", show_default="by data and device; printed at the start"),
-]
-Folds = Annotated[int | None, typer.Option(help="Folds of kfold and leaky; lesion-70-30 has 3.", show_default="5")]
-Segmenter = Annotated[str | None, typer.Option(help="unet or attention-unet, in two-stage.", show_default="unet")]
-Width = Annotated[int | None, typer.Option(help="Channels of the U-Net's first level.", show_default="64")]
-LearningRate = Annotated[float | None, typer.Option(help="Peak of the cosine schedule.", show_default="1e-3")]
-EncoderRate = Annotated[
-    float | None,
-    typer.Option(help="Factor of the learning rate in the encoder.", show_default="1 from scratch, 0.3 pretrained"),
-]
-Average = Annotated[
-    float | None,
-    typer.Option(help="Momentum of a moving average of the weights, such as 0.99.", show_default="0: none"),
-]
-Patience = Annotated[
-    int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
-]
-MaskLoss = Annotated[
-    str | None,
-    typer.Option(help="bce or dice-bce (Dice + BCE).", show_default="bce in multitask, else dice-bce"),
-]
-MaskWeight = Annotated[float | None, typer.Option(help="The mask's share in the loss.", show_default="1")]
-LabelWeight = Annotated[float | None, typer.Option(help="The class's share in the loss.", show_default="1")]
-ClassWeighting = Annotated[
-    bool, typer.Option("--class-weighting", help="Weigh each class by the inverse of its frequency.")
-]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave broken images out instead of refusing to train.")]
-Limit = Annotated[int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")]
-Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
-Precision = Annotated[
-    str | None,
-    typer.Option(help="auto (mixed_bfloat16 on a GPU, else float32), float32 or mixed_bfloat16.", show_default="auto"),
-]
 
 
 @app.callback()

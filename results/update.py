@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 from busi_keras.errors import UsageError  # noqa: E402
 from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
+from results.ablations import PAGE, ablations_page  # noqa: E402
 from results.made import MADE_FILE, made, shared_experiment  # noqa: E402
 from results.studies import encoder, is_study, studies_table, take_study  # noqa: E402
 
@@ -124,6 +125,20 @@ def int8_line() -> str:
     )
 
 
+def novelty_line() -> str:
+    """What is noticed as foreign, and how often held-out images are."""
+    file = RESULTS / "novelty.json"
+    if not file.exists():
+        return ""
+    novelty = json.loads(file.read_text())
+    least = (f"{name} {one['least']:.1f}" for name, one in novelty["distance_over_threshold"].items())
+    held_out = novelty["held_out"]
+    return (
+        f"{novelty['what']}: distance over threshold, the least of the networks: {', '.join(least)}; warned of "
+        f"{held_out['share_warned_of']:.1%} of {held_out['n']} held-out images."
+    )
+
+
 def gradcam_table() -> str:
     """What a heat map costs beside a forward pass, here and in the peers."""
     file = RESULTS / "gradcam_speed.json"
@@ -145,6 +160,7 @@ def readme(text: str) -> str:
         "gradcam": gradcam_table(),
         "engines": engine_table(),
         "int8": int8_line(),
+        "novelty": novelty_line(),
     }.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)
@@ -173,6 +189,7 @@ def main(folders: list[str]) -> None:
             raise SystemExit(f"error: {error}") from None
         print(f"taken into {taken.relative_to(ROOT)}")
     write_text(README, readme(README.read_text()))
+    write_text(RESULTS / PAGE, ablations_page(RESULTS))
 
 
 if __name__ == "__main__":

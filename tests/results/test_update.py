@@ -31,6 +31,7 @@ def update() -> ModuleType:
 def test_readme_shows_what_results_hold(update: ModuleType) -> None:
     text = (ROOT / "README.md").read_text()
     assert update.readme(text) == text
+    assert update.ablations_page(ROOT / "results") == (ROOT / "results" / "ABLATIONS.md").read_text()
 
 
 def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(

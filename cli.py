@@ -507,8 +507,9 @@ def _set_backend(requested: str | None) -> None:
 
 
 def _import_quietly(module: str) -> None:
-    """TensorFlow's C++ parts write to stderr before their log level can be set."""
+    """TensorFlow's C++ parts write to stderr before their log level can be set; its Python parts advise programmers."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     stderr, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -268,6 +268,9 @@ def predict(
         ),
     ] = None,
     every: Annotated[int, typer.Option(help="Look at every n-th frame of a DICOM file.")] = 1,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average each image with its mirror image: better outlines, twice the time.")
+    ] = False,
     backend: Backend = None,
     as_json: AsJson = False,
 ) -> None:
@@ -282,7 +285,7 @@ def predict(
             _set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output, server, dicom_output, every)
+        result = predict_paths(model, paths, output, server, dicom_output, every, flips)
         if as_json:
             _print_json(result.to_json())
         else:

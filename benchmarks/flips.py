@@ -9,7 +9,6 @@ import argparse
 import shutil
 from pathlib import Path
 
-from busi_keras.inference.flips import FlipAveraging
 from busi_keras.inference.predictor import Predictor
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
@@ -24,8 +23,7 @@ def rescore(folder: Path, target: Path, data: str) -> None:
     run = Run(folder)
     part = run.split.scored
     records = part_records(run.experiment, run.split, part, records_of(run, data))
-    once = Predictor.load(folder)
-    flipped = Predictor(FlipAveraging(once.engine), once.card)
+    flipped = Predictor.load(folder).with_flips()
     with progress_bar(f"scoring {part} images of {folder.name}", len(records)) as advance:
         evaluation = evaluate_records(flipped, run.experiment, part, records, advance)
     target.mkdir(parents=True)

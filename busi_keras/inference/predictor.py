@@ -13,6 +13,7 @@ from busi_keras.config import CLASSES, NORMAL
 from busi_keras.evaluation.lesions import Lesion, find_lesions
 from busi_keras.imaging import MASK_THRESHOLD, Letterbox
 from busi_keras.inference.engine import Engine, Outputs
+from busi_keras.inference.flips import FlipAveraging
 from busi_keras.inference.formats import open_model
 
 TRAINED_ON_PHANTOMS = "trained on phantoms, synthetic images: this says nothing about a patient"
@@ -90,6 +91,10 @@ class Predictor:
 
         engine = ServerEngine.connect(url)
         return cls(engine, engine.card())
+
+    def with_flips(self) -> "Predictor":
+        """The same network, each image averaged with its mirror image: better outlines in twice the time."""
+        return Predictor(FlipAveraging(self.engine), self.card, self.batch_size)
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predictions for images, uint8 `(height, width, 3)`, 0-255, of any sizes, in their order."""

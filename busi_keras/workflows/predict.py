@@ -131,6 +131,7 @@ def predict_paths(
     server: str | None = None,
     dicom_output: Path | None = None,
     every: int = 1,
+    flips: bool = False,
 ) -> Predictions:
     """Predicts files and folders with a stored model, or one that is served, showing progress.
 
@@ -139,6 +140,7 @@ def predict_paths(
         server: as in `Predictor.connect`, instead of a model.
         paths: image and DICOM files, and folders of them.
         output, dicom_output, every: as in `predict_files`.
+        flips: average each image with its mirror image.
 
     Raises:
         UsageError: as `predict_files`; also where there is no such model or server.
@@ -147,6 +149,8 @@ def predict_paths(
         raise UsageError(f"--every is {every}; give 1 for each frame, or more")
     files = image_files(paths, dicom=True)
     predictor = load_predictor(model, server)
+    if flips:
+        predictor = predictor.with_flips()
     with progress_bar("predicting", len(files)) as advance:
         return predict_files(predictor, files, output, advance, dicom_output, every, advance.more)
 

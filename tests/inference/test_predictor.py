@@ -127,6 +127,8 @@ def test_flips_average_an_image_and_its_mirror_image() -> None:
     np.testing.assert_array_equal(found.mask, np.full((1, SIZE, SIZE), 0.5, np.float32))
     np.testing.assert_allclose(found.probabilities, [[0.5, 0.5, 0]])
     np.testing.assert_allclose(found.novelty, [0.5])
+    prediction = Predictor(LeftHalf(), card()).with_flips().predict([image[0].astype(np.uint8)])[0]
+    np.testing.assert_allclose(prediction.probabilities, [0.5, 0.5, 0])
 
 
 def test_a_model_trained_on_phantoms_says_so_each_time() -> None:

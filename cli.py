@@ -269,7 +269,8 @@ def predict(
     ] = None,
     every: Annotated[int, typer.Option(help="Look at every n-th frame of a DICOM file.")] = 1,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Average each image with its mirror image: better outlines, twice the time.")
+        bool,
+        typer.Option("--flips", help="Average each image with its mirror image: fewer false finds, twice the time."),
     ] = False,
     backend: Backend = None,
     as_json: AsJson = False,

@@ -24,9 +24,3 @@ def peak_megabytes() -> float | None:
     except OSError:
         return None
     return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM:")), None)
-
-
-def processor_name() -> str:
-    """As Linux gives it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -5,7 +5,7 @@ Run from the root, with the folds of a study:
 
 For each network the distance of photographs (those that scikit-learn brings), noise, blank images and a phantom, over
 its threshold: above 1 it warns. And the share of held-out images of the data set that it warns of. Expect every foreign
-image above 1 but the phantom, which imitates ultrasound, and at most 0.05 of the held-out ones.
+image above 1, and at most 0.05 of the held-out ones.
 """
 
 import argparse

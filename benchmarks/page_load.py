@@ -28,12 +28,13 @@ from typing import Any
 
 import httpx
 import numpy as np
-from machine import processor_name, processor_seconds
+from machine import processor_seconds
 
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.files import write_text
 from busi_keras.imaging import encode_png
+from busi_keras.training.device import processor_name
 
 HEIGHT, WIDTH = 471, 562
 IMAGES = 12

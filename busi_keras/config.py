@@ -43,7 +43,7 @@ class Experiment:
         epochs: passes over the training images, at most; in the two-stage approach, of each stage.
         frozen_epochs: the first so many of them train the heads alone; 0 where the backbone starts from nothing.
         learning_rate: peak of the cosine schedule.
-        encoder_rate: factor of the learning rate in the encoder, once it is no longer frozen.
+        encoder_rate: factor of the learning rate in a pretrained encoder, once it is no longer frozen.
         average: momentum of the weights' exponential moving average, which is validated and kept; 0 for none.
         patience: training ends after so many epochs without a better validation score.
         mask_loss: one of `MASK_LOSSES`.

@@ -49,7 +49,7 @@ Width = Annotated[int | None, typer.Option(help="Channels of the U-Net's first l
 LearningRate = Annotated[float | None, typer.Option(help="Peak of the cosine schedule.", show_default="1e-3")]
 EncoderRate = Annotated[
     float | None,
-    typer.Option(help="Factor of the learning rate in the encoder.", show_default="1 from scratch, 0.3 pretrained"),
+    typer.Option(help="Factor of the learning rate in a pretrained encoder.", show_default="0.3"),
 ]
 Average = Annotated[
     float | None,

@@ -51,12 +51,17 @@ def command(experiment: Experiment) -> str:
     follows = {"approach", "data", "fingerprint", "frozen_epochs", "augment"}
     always = {"backbone", "weights", "epochs"}
     given = [
-        f"--{field.name.replace('_', '-')} {getattr(experiment, field.name)}"
+        _option(field.name, getattr(experiment, field.name))
         for field in fields(experiment)
         if field.name in always
         or (field.name not in follows and getattr(experiment, field.name) != getattr(defaults, field.name))
     ]
     return " ".join(["python cli.py train --approach", experiment.approach, "--data", experiment.data, *given])
+
+
+def _option(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    return option if value is True else f"{option} {value}"
 
 
 def _epochs(run: Run) -> dict[str, dict[str, int]]:

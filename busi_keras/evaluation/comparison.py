@@ -66,7 +66,9 @@ class Comparison:
             for score, one in self.differences.items()
         ]
         header = f"| score, n = {self.n} | {self.first} | {self.second} | difference (95 % interval) | better |"
-        settings = f"{self.first} has {'; '.join(self.settings)}." if self.settings else "The same experiment twice."
+        settings = (
+            f"{self.first} has {'; '.join(self.settings)}." if self.settings else "Trained by the same experiment."
+        )
         return "\n".join([header, "|---|---|---|---|---|", *rows, "", settings])
 
 

@@ -6,10 +6,11 @@ compared at each image's own size."""
 
 HOW_TO_READ = {
     "leaky": "Protocol leaky: near-duplicates of these images were trained on; the numbers are too good.",
-    "seed": "Protocol seed, as the original: near-duplicates stand on both sides of the split, the epoch was chosen on "
-    "the images scored here, and masks are compared at 224 x 224, stretched.",
+    "seed": "Protocol seed, as the original: near-duplicates stand on both sides of the split, epoch, temperature and "
+    "thresholds were chosen on the images scored here, and masks are compared at 224 x 224, stretched.",
     "lesion-70-30": "Protocol lesion-70-30, as the public segmentation table: lesion images alone, near-duplicates "
-    "stand on both sides of the split, the epoch was chosen on the images scored here, and masks are compared at "
-    "256 x 256, stretched. Dice and IoU are means over images; the table pools the pixels of a batch.",
+    "stand on both sides of the split, epoch, temperature and thresholds were chosen on the images scored here, and "
+    "masks are compared at 256 x 256, stretched. Dice and IoU are means over images; the table pools the pixels of a "
+    "batch.",
 }
 """A sentence on the protocols whose numbers flatter."""

@@ -7,6 +7,7 @@ from typing import Any
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, NORMAL, Experiment
 from busi_keras.data.marks import MARKED
+from busi_keras.data.public_splits import VALIDATION
 from busi_keras.evaluation.intervals import RESAMPLES, Interval, group_numbers, metric_intervals
 from busi_keras.evaluation.protocols import HOW_TO_READ
 from busi_keras.evaluation.public_table import PublicScore, public_score
@@ -115,7 +116,7 @@ def sum_up(
         tuple(epochs),
         public_score(splits) if experiment.protocol == "lesion-70-30" else None,
         external,
-        _note(experiment, external),
+        _note(experiment, splits, external),
     )
 
 
@@ -144,12 +145,16 @@ def _subsets(scores: Sequence[ImageScore], conflicting: set[str], marks: Mapping
     return {name: summarize(chosen) for name, chosen in parts.items() if chosen}
 
 
-def _note(experiment: Experiment, external: ExternalSource | None) -> str:
+def _note(experiment: Experiment, splits: Sequence[Sequence[ImageScore]], external: ExternalSource | None) -> str:
     notes = []
     if experiment.data == "phantom":
         notes.append("Phantoms: synthetic images, no evidence about patients.")
     if experiment.protocol in HOW_TO_READ:
         notes.append(HOW_TO_READ[experiment.protocol])
+    if experiment.protocol == "lesion-70-30" and [tuple(one.name for one in split) for split in splits] != [
+        *VALIDATION
+    ]:
+        notes.append("The splits are not the table's own: these are other images, drawn at random in the same way.")
     if external:
         notes.append(
             f"Protocol external: trained and validated on {experiment.data}, scored on {external.name}. Images left "

@@ -41,8 +41,10 @@ class Fold:
 
     @property
     def finished(self) -> bool:
-        """Whether it has all that a study needs of it."""
-        return all((self.folder / name).exists() for name in FOLD_FILES)
+        """Whether it has all that a study needs of it; where it was trained also its network, which is written last."""
+        trained_here = (self.folder / "checkpoint").exists()
+        needed = (*FOLD_FILES, "model.keras") if trained_here else FOLD_FILES
+        return all((self.folder / name).exists() for name in needed)
 
     @cached_property
     def experiment(self) -> Experiment:

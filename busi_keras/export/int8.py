@@ -34,7 +34,7 @@ def quantize(float_model: Path, images: Iterable[np.ndarray], card: Card, target
         card: what is known of the network.
         target: the `.xml` file to write.
         weight_bits: 8, or 7 for processors that add pairs of 8-bit products in 16 bits, which overflow: x86 without
-            VNNI. The eighth bit is worth one to three hundredths of Dice in a MobileNetV2.
+            VNNI.
 
     Raises:
         UsageError: NNCF is not installed, or `target` cannot be written.

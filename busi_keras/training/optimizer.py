@@ -49,6 +49,8 @@ class FineTuning(keras.optimizers.AdamW):
         kept = [keras.ops.convert_to_numpy(weight).copy() for weight, _ in pairs]
         for weight, average in pairs:
             weight.assign(average)
-        yield
-        for (weight, _), value in zip(pairs, kept, strict=True):
-            weight.assign(value)
+        try:
+            yield
+        finally:
+            for (weight, _), value in zip(pairs, kept, strict=True):
+                weight.assign(value)

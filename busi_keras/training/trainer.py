@@ -177,7 +177,7 @@ def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, fro
         )
     optimizer = FineTuning(
         encoder.trainable_variables,
-        experiment.encoder_rate,
+        experiment.encoder_rate if stage.pretrained else 1.0,
         experiment.average,
         learning_rate=schedule,
         weight_decay=WEIGHT_DECAY,

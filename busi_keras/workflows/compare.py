@@ -26,5 +26,10 @@ def compare(
     studies = StudyFolder.open(first), StudyFolder.open(second)
     if not any(study.groups_file.exists() for study in studies):
         look_over_study(studies[0], data)
-    groups = next(study.groups() for study in studies if study.groups_file.exists())
+    known = [study for study in studies if study.groups_file.exists()]
+    if not known:
+        raise UsageError(
+            f"{first} and {second} are not complete; repeat their `study --protocol external --external ...`"
+        )
+    groups = known[0].groups()
     return compare_studies(*studies, groups, common, resamples)

@@ -72,7 +72,7 @@ def metrics_summary(metrics: Mapping[str, Any]) -> str:
         "macro F1": metrics["macro_f1"],
         "AUC malignant against the rest": metrics["auc"]["malignant"],
         "calibration error": metrics["calibration_error"],
-        "said to be unlike the training": metrics["novel"],
+        "said to be unlike the training": metrics.get("novel"),
     }
     lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
     lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
@@ -138,7 +138,8 @@ def evaluate_records(
     explainer = Explainer(predictor) if tested else None
     scores, faithfulness = [], []
     for ((record, mask), image), prediction in predictor.stream(items):
-        novel = predictor.card.is_novel(prediction.novelty)
+        card = predictor.card
+        novel = None if card.novelty_threshold is None else card.is_novel(prediction.novelty)
         scores.append(_score(record, mask, prediction, novel, STRETCHED.get(experiment.protocol)))
         if explainer and record.name in tested:
             faithfulness.append(explainer.faithfulness(image, prediction, prediction.heat_map, mask))
@@ -193,7 +194,9 @@ def _examples(evaluation: Evaluation, predictor: Predictor, records: Sequence[Re
     return examples
 
 
-def _score(record: Record, true: np.ndarray, prediction: Prediction, novel: bool, stretched: int | None) -> ImageScore:
+def _score(
+    record: Record, true: np.ndarray, prediction: Prediction, novel: bool | None, stretched: int | None
+) -> ImageScore:
     """Compares masks at the image's own size, or at `stretched` x `stretched` pixels."""
     predicted = prediction.mask
     if stretched:

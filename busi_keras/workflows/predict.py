@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -80,7 +81,7 @@ class Predicted:
                 {**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in self.lesions
             ],
             "mask": str(self.mask) if self.mask else None,
-            "novelty": self.novelty,
+            "novelty": self.novelty if math.isfinite(self.novelty) else None,
             "warnings": list(self.warnings),
             "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
             "frame": self.frames[0].number if self.frames else None,

@@ -127,6 +127,9 @@ def test_flips_average_an_image_and_its_mirror_image() -> None:
     np.testing.assert_array_equal(found.mask, np.full((1, SIZE, SIZE), 0.5, np.float32))
     np.testing.assert_allclose(found.probabilities, [[0.5, 0.5, 0]])
     np.testing.assert_allclose(found.novelty, [0.5])
+    np.testing.assert_array_equal(
+        found.heatmap[0], LeftHalf().run(image).heatmap[0]
+    )  # alone: its mirror image is malignant
     prediction = Predictor(LeftHalf(), card()).with_flips().predict([image[0].astype(np.uint8)])[0]
     np.testing.assert_allclose(prediction.probabilities, [0.5, 0.5, 0])
 

@@ -2,7 +2,11 @@ import keras
 import numpy as np
 import pytest
 
+from busi_keras.config import Experiment
+from busi_keras.models import build_unet
+from busi_keras.training.objective import Objective
 from busi_keras.training.optimizer import FineTuning
+from busi_keras.training.trainer import Stage, _start_phase
 
 pytestmark = pytest.mark.backends
 
@@ -36,3 +40,12 @@ def test_averaged_weights_stand_in_for_the_trained_ones_and_give_way_again() -> 
     for found, values in zip(network.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(found, values)
     assert all((np.abs(mean - values) > 0.01).any() for mean, values in zip(expected, weights, strict=True))
+
+
+@pytest.mark.parametrize(("pretrained", "slower"), [(False, {1.0}), (True, {0.3, 1.0})])
+def test_an_encoder_without_pretrained_weights_learns_as_fast_as_the_rest(pretrained: bool, slower: set[float]) -> None:
+    experiment = Experiment("two-stage", "phantom", encoder_rate=0.3, weights="imagenet")
+    unet = build_unet(32, width=2)
+    objective = Objective(unet, "dice-bce", 1.0, 1.0, (1.0, 1.0, 1.0))
+    _start_phase(objective, Stage("segmenter", unet, pretrained), experiment, frozen=False, steps=4)
+    assert set(objective.optimizer._rates) == slower

@@ -46,14 +46,16 @@ def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
     assert dice["estimate"] == pytest.approx(sum(score.overlap.dice for score in study.scores) / sum(parts))
     assert document["intervals"]["normal_clean"] == {"estimate": None, "low": None, "high": None}
     assert 0 < document["public_table"]["iou"] < 1
+    assert "The splits are not the table's own" in document["note"]
     table = (folder / "table.md").read_text()
     assert "| normal clean | not defined |" in table
     assert "| CMUNeXt, published | 71.56 ± 2.43 | 79.86 ± 2.58 |" in table
 
     write_predictions(tmp_path / "again.csv", read_predictions(folder / "predictions.csv"))
     assert (tmp_path / "again.csv").read_bytes() == (folder / "predictions.csv").read_bytes()
-    shutil.rmtree(folder / "fold-2" / "checkpoint")
     trained.model_file.unlink()
+    assert not StudyFolder(folder).fold(2).finished  # as after a kill before the network was written
+    shutil.rmtree(folder / "fold-2" / "checkpoint")
     assert run_study(given, folder=folder, resamples=50).study.intervals == study.intervals
 
 

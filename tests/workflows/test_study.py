@@ -1,6 +1,7 @@
 """A protocol from its first fold to its table, as a user runs it."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,7 +99,8 @@ def test_an_external_folder_is_scored_without_what_was_trained_on(
     for file in ("benign (1).png", "benign (1)_mask.png"):
         shutil.copy(phantom_folder / "benign" / file, other / "benign" / file.replace("(1)", "(77)"))
     given = {**ASKED, "protocol": "external"}
-    study = run_study(given, str(phantom_folder), folder, external=other, resamples=20).study
+    with caplog.at_level(logging.WARNING):
+        study = run_study(given, str(phantom_folder), folder, external=other, resamples=20).study
 
     assert study.external is not None
     assert study.external.left_out == ("benign/benign (77).png",)

@@ -26,17 +26,20 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was said before it was corrected.
+    """What was said before it was corrected, and by whom the mask is.
 
     Attributes:
         predicted: the class that the model gave.
         model: which model that was.
         date: of the correction, ISO 8601.
+        mask_drawn: whether a reader drew the mask; else it is the model's, and only the class was looked at. None where
+            that is not known: then it is not noted.
     """
 
     predicted: str
     model: str
     date: str
+    mask_drawn: bool | None = None
 
 
 def check_correction(label: str, mask: np.ndarray) -> None:
@@ -89,7 +92,8 @@ def save_correction(
             part.write_bytes(encode_png(mask))
         with replacing(file) as part:
             part.write_bytes(encode_png(image))
-        index[pixels] = {"file": str(file.relative_to(target)), "label": label, **asdict(provenance)}
+        known = {name: value for name, value in asdict(provenance).items() if value is not None}
+        index[pixels] = {"file": str(file.relative_to(target)), "label": label, **known}
         if phantom:
             write_text(target / INFO_FILE, json.dumps({"corrected": len(index)}) + "\n")
         write_text(target / INDEX_FILE, json.dumps(index, indent=2) + "\n")

@@ -5,6 +5,8 @@ import struct
 _JPEG_START, _J2K_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
 _NOT_FRAME_HEADERS = (0xC4, 0xC8, 0xCC)  # tables among the markers C0-CF that open a frame
 _JPEG_LS_FRAME = 0xF7
+_RLE_HEADER = struct.Struct("<16L")
+_RLE_NOTHING = 128  # below it: bytes as they are; above it: one byte, many times
 
 
 def coded_size(codestream: bytes) -> tuple[int, int] | None:
@@ -19,6 +21,24 @@ def coded_size(codestream: bytes) -> tuple[int, int] | None:
         return _j2k_size(codestream, start) if start >= 0 else None
     except (struct.error, IndexError):
         return None
+
+
+def unpacked_rle_bytes(codestream: bytes, enough: int) -> int:
+    """How many bytes a frame in RLE unpacks to; it is not counted on once there are more than `enough`.
+
+    DICOM PS3.5, G.3: 2 bytes become up to 128. A frame whose header cannot be read has 0.
+    """
+    if len(codestream) < _RLE_HEADER.size:
+        return 0
+    count, *offsets = _RLE_HEADER.unpack_from(codestream)
+    starts = offsets[:count]
+    unpacked = 0
+    for position, end in zip(starts, [*starts[1:], len(codestream)], strict=True):
+        while position < min(end, len(codestream)) and unpacked <= enough:
+            control = codestream[position]
+            position += 2 if control > _RLE_NOTHING else control + 2 if control < _RLE_NOTHING else 1
+            unpacked += 257 - control if control > _RLE_NOTHING else control + 1 if control < _RLE_NOTHING else 0
+    return unpacked
 
 
 def _jpeg_size(codestream: bytes) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from busi_keras.dicom.codestream import coded_size
+from busi_keras.dicom.codestream import coded_size, unpacked_rle_bytes
 from busi_keras.dicom.display import COLOUR, INTERPRETATIONS
 from busi_keras.dicom.library import REQUIREMENTS, pydicom
 from busi_keras.errors import UsageError
@@ -115,7 +115,9 @@ def decode_frame(stream: BinaryIO, data: PixelData, index: int, name: str) -> np
         UsageError: the frame is damaged, or of another size than the header says.
     """
     syntax = data.options["transfer_syntax_uid"]
-    if syntax.is_encapsulated and syntax != _RLE:
+    if syntax == _RLE:
+        _check_unpacked_size(stream, data, index, name)
+    elif syntax.is_encapsulated:
         _check_coded_size(stream, data, index, name)
     stream.seek(data.offset)
     stored, _ = pydicom("pydicom.pixels").get_decoder(syntax).as_array(stream, index=index, **data.options)
@@ -184,22 +186,36 @@ def _check_fragments(stream: BinaryIO, data: PixelData, name: str) -> None:
     if frames < data.frame_count or positions[-1] + 8 + lengths[-1] > end:
         whole = sum(position + 8 + length <= end for position, length in zip(positions, lengths, strict=True)) - 1
         raise _too_small(data, name, f"{max(0, whole)} whole fragments are there")
-    options = data.options
-    pixels = data.rows * data.columns * options["samples_per_pixel"] * options["bits_allocated"] // 8
-    longest = _LONGEST_SHARE * pixels + _LONGEST_HEADER
+    longest = _longest(data)
     if max(lengths[1:]) > longest or sum(lengths[1:]) > longest * data.frame_count:
         raise UsageError(f"{name} is damaged: its compressed frames are larger than their pixels; get the file again")
 
 
-def _check_coded_size(stream: BinaryIO, data: PixelData, index: int, name: str) -> None:
+def _longest(data: PixelData) -> int:
+    """Bytes that no frame takes, coded or unpacked."""
+    options = data.options
+    pixels = data.rows * data.columns * options["samples_per_pixel"] * options["bits_allocated"] // 8
+    return _LONGEST_SHARE * pixels + _LONGEST_HEADER
+
+
+def _codestream(stream: BinaryIO, data: PixelData, index: int) -> bytes:
     stream.seek(data.offset)
-    codestream = pydicom("pydicom.encaps").get_frame(
+    return pydicom("pydicom.encaps").get_frame(
         stream,
         index,
         number_of_frames=data.frame_count,
         extended_offsets=data.options.get("extended_offsets"),
     )
-    size = coded_size(codestream)
+
+
+def _check_unpacked_size(stream: BinaryIO, data: PixelData, index: int, name: str) -> None:
+    longest = _longest(data)
+    if unpacked_rle_bytes(_codestream(stream, data, index), longest) > longest:
+        raise UsageError(f"{name} is damaged: frame {index + 1} unpacks to more than its pixels; get the file again")
+
+
+def _check_coded_size(stream: BinaryIO, data: PixelData, index: int, name: str) -> None:
+    size = coded_size(_codestream(stream, data, index))
     if size is None:
         raise UsageError(f"{name} is damaged: frame {index + 1} cannot be decoded; get the file again")
     if size != (data.rows, data.columns):

@@ -75,6 +75,12 @@ class Ultrasound:
     header: Any = field(repr=False)
     _data: PixelData = field(repr=False)
 
+    @property
+    def may_name_patient(self) -> bool:
+        """Whether a name may be written in the scan area: text is burnt in, or the file neither says that none is nor
+        names a scan area."""
+        return self.burnt_in is True or (self.burnt_in is None and not self.scan_area_named)
+
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Its frames, decoded one at a time: the first, and from there each `every`-th.
 
@@ -83,7 +89,7 @@ class Ultrasound:
         """
         if every < 1:
             raise UsageError(f"--every is {every}; give 1 for each frame, or more")
-        with _opened(self.source) as stream:
+        with _opened(self.source, self.name) as stream:
             for index in range(0, self.frame_count, every):
                 yield self._decoded(stream, index)
 
@@ -93,7 +99,7 @@ class Ultrasound:
         Raises:
             UsageError: it is damaged or of another size than the header says.
         """
-        with _opened(self.source) as stream:
+        with _opened(self.source, self.name) as stream:
             return self._decoded(stream, number - 1)
 
     def _decoded(self, stream: BinaryIO, index: int) -> Frame:
@@ -121,7 +127,7 @@ def read_ultrasound(source: Path | bytes, name: str | None = None) -> Ultrasound
     """
     name = name or _name(source)
     pydicom()
-    with _opened(source) as stream:
+    with _opened(source, name) as stream:
         _check_file(stream, name)
         with _readable(name, "its header cannot be read"):
             check_transfer_syntax(_transfer_syntax(stream), name)
@@ -192,18 +198,18 @@ def _name(source: Path | bytes) -> str:
 
 
 @contextmanager
-def _opened(source: Path | bytes) -> Iterator[BinaryIO]:
+def _opened(source: Path | bytes, name: str) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):
         yield BytesIO(source)
         return
     try:
         stream = source.open("rb")
     except FileNotFoundError:
-        raise UsageError(f"{source} does not exist; check the path") from None
+        raise UsageError(f"{name} does not exist; check the path") from None
     except IsADirectoryError:
-        raise UsageError(f"{source} is a folder; name a file in it") from None
+        raise UsageError(f"{name} is a folder; name a file in it") from None
     except OSError as error:
-        raise UsageError(f"{source} cannot be read ({error.strerror}); check the file and its permissions") from None
+        raise UsageError(f"{name} cannot be read ({error.strerror}); check the file and its permissions") from None
     with stream:
         yield stream
 

@@ -3,6 +3,7 @@
 import base64
 import textwrap
 import threading
+import warnings
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any
@@ -17,6 +18,7 @@ from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, MALIGNANT
 from busi_keras.dicom.lesion_size import lesion_size
 from busi_keras.dicom.regions import Spacing
+from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.imaging import encode_png
 from busi_keras.inference.predictor import Prediction
 from busi_keras.report.panels import PREDICTED_COLOUR, TRUE_COLOUR, PanelData, draw_contour, render_panels
@@ -25,6 +27,9 @@ A4_INCHES = (8.27, 11.69)
 LINE_LENGTH = 96
 WARNING_COLOUR, WARNING_GROUND = "#8a1c00", "#fdece6"
 SHOWN_LESIONS = 5
+
+# a file's name would reach the log, sign by sign; once for the process, for `catch_warnings` is not for threads
+warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
 
 _drawing = threading.Lock()
 """Matplotlib's settings belong to the whole process."""
@@ -55,6 +60,7 @@ class CaseReport:
         date: of the report, ISO 8601.
         threshold: None where the model has none.
         spacing: size of a pixel; None where it is not known.
+        scan_area: where the image lies in its file's frame; None where it is all of it.
         corrected_mask: bool `(height, width)`, the reader's; None where the reader did not draw one.
         corrected_label: one of `CLASSES`, the reader's; None likewise.
     """
@@ -67,6 +73,7 @@ class CaseReport:
     date: str
     threshold: Threshold | None = None
     spacing: Spacing | None = None
+    scan_area: ScanArea | None = None
     corrected_mask: np.ndarray | None = None
     corrected_label: str | None = None
 
@@ -95,6 +102,9 @@ class CaseReport:
             "software": self.software,
             "width": self.image.shape[1],
             "height": self.image.shape[0],
+            "scan_area": list(self.scan_area.box) if self.scan_area else None,
+            "frame_width": self.scan_area.columns if self.scan_area else self.image.shape[1],
+            "frame_height": self.scan_area.rows if self.scan_area else self.image.shape[0],
             "label": prediction.label,
             "probabilities": dict(zip(CLASSES, prediction.probabilities, strict=True)),
             "threshold": self._threshold_json(),

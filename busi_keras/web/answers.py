@@ -6,6 +6,7 @@ from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES
 from busi_keras.dicom.lesion_size import LesionSize, lesion_size
 from busi_keras.dicom.regions import Spacing
+from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.inference.predictor import Prediction
 from busi_keras.web.case import Case
 
@@ -40,6 +41,9 @@ class FindingAnswer:
         warnings: why not to trust it.
         probabilities: of each class, calibrated, sum 1.
         lesions: largest first.
+        width, height: of the image that was looked at, px; boxes are counted from its corner.
+        scan_area: x0, y0, x1, y1 of that image in the file's frame, px; null where it is all of the frame.
+        frame_width, frame_height: of the file's frame, px.
         spacing_mm: size of a pixel, along the rows and down the columns; null where it is not known.
         novelty: how unlike the training images, around 1 for images like them.
         model: which one.
@@ -51,6 +55,9 @@ class FindingAnswer:
     lesions: list[LesionAnswer]
     width: int
     height: int
+    scan_area: tuple[int, int, int, int] | None
+    frame_width: int
+    frame_height: int
     spacing_mm: tuple[float, float] | None
     novelty: float
     model: str
@@ -63,6 +70,7 @@ class FindingAnswer:
         width: int,
         height: int,
         spacing: Spacing | None,
+        scan_area: ScanArea | None,
         model: str,
         frame_warnings: tuple[str, ...] = (),
     ) -> "FindingAnswer":
@@ -74,6 +82,9 @@ class FindingAnswer:
             lesions=[LesionAnswer(one.box, one.area_px, lesion_size(one, spacing)) for one in found.lesions],
             width=width,
             height=height,
+            scan_area=scan_area.box if scan_area else None,
+            frame_width=scan_area.columns if scan_area else width,
+            frame_height=scan_area.rows if scan_area else height,
             spacing_mm=(spacing.x_mm, spacing.y_mm) if spacing else None,
             novelty=found.novelty,
             model=model,
@@ -101,10 +112,12 @@ class CorrectionAnswer:
 
     Attributes:
         saved: the image's path in the server's folder of corrections; null where it has none.
+        mask_drawn: whether the reader drew a mask; else the model's stands.
     """
 
     label: str
     saved: str | None
+    mask_drawn: bool
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,7 @@ class CaseAnswer:
         frame: which of the file's `frames`, from 0.
         phantom: whether it is one of the page's examples.
         heat_map: whether there is one.
+        may_name_patient: whether its file lets a name be written on it; then a correction is saved only with `no_name`.
     """
 
     key: str
@@ -125,17 +139,19 @@ class CaseAnswer:
     frames: int
     phantom: bool
     heat_map: bool
+    may_name_patient: bool
     finding: FindingAnswer
     correction: CorrectionAnswer | None
 
     @classmethod
     def of(cls, case: Case, model: str) -> "CaseAnswer":
         """The answer for a case."""
-        finding = FindingAnswer.of(case.finding, case.width, case.height, case.spacing, model)
+        finding = FindingAnswer.of(case.finding, case.width, case.height, case.spacing, case.scan_area, model)
         corrected = case.correction
         return cls(
-            case.key, case.name, case.frame, case.frames, case.phantom, case.has_heat_map, finding,
-            CorrectionAnswer(corrected.label, corrected.saved) if corrected else None,
+            case.key, case.name, case.frame, case.frames, case.phantom, case.has_heat_map, case.may_name_patient,
+            finding,
+            CorrectionAnswer(corrected.label, corrected.saved, corrected.mask_drawn) if corrected else None,
         )  # fmt: skip
 
 
@@ -214,8 +230,10 @@ class CorrectionRequest:
 
     Attributes:
         label: benign, malignant or normal.
-        mask_png: the reader's mask, a PNG of the image's size with 0 and 255, in base64; null to keep the model's.
+        mask_png: the reader's mask, a PNG of the image's size with 0 and 255, in base64; null to keep what there is.
+        no_name: that the reader looked and no name is written on the image; asked for where `may_name_patient`.
     """
 
     label: str
     mask_png: str | None = None
+    no_name: bool = False

@@ -68,7 +68,7 @@ def create_app(model: ServedModel, settings: Settings) -> FastAPI:
         Guard,
         sessions=service.sessions,
         cookie=settings.cookie,
-        credentials=settings.credentials,
+        door=service.door,
         hosts=settings.hosts,
     )
     app.add_middleware(Measured, metrics=service.metrics)

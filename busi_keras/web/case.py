@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from busi_keras.dicom.regions import Spacing
+from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.imaging import encode_png, read_image, read_mask
 from busi_keras.inference.predictor import Prediction
 from busi_keras.web.frames import Frame
@@ -22,10 +23,12 @@ class Correction:
         label: one of `CLASSES`.
         saved: where the pair was written for the next training, relative to the folder of corrections; None where the
             server has no such folder.
+        mask_drawn: whether there is a mask of the reader's; else the network's stands.
     """
 
     label: str
     saved: str | None
+    mask_drawn: bool
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Case:
         folder: holds its pixels.
         height, width: px.
         phantom: whether it is one of the page's own examples.
-        spacing: as in `Frame`.
+        spacing, scan_area, may_name_patient: as in `Frame`.
         correction: None until the reader corrects it.
         stored_bytes: what it takes of the folder.
     """
@@ -53,6 +56,8 @@ class Case:
     width: int
     phantom: bool
     spacing: Spacing | None
+    scan_area: ScanArea | None
+    may_name_patient: bool
     _finding: Prediction
     correction: Correction | None = None
     stored_bytes: int = 0
@@ -62,7 +67,7 @@ class Case:
         """A new case; its pixels are written to `folder`, a new one, probabilities with 8 bits."""
         try:
             _write_pixels(frame.image, prediction, folder)
-        except OSError:
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         finding = replace(
@@ -83,6 +88,8 @@ class Case:
             width,
             phantom,
             frame.spacing,
+            frame.scan_area,
+            frame.may_name_patient,
             finding,
         )
         case._measure()
@@ -116,9 +123,10 @@ class Case:
         file = self.folder / "corrected.png"
         return read_mask(file.read_bytes()) if file.exists() else None
 
-    def correct(self, mask: np.ndarray, correction: Correction) -> None:
-        """Keeps what the reader says."""
-        (self.folder / "corrected.png").write_bytes(encode_png(mask))
+    def correct(self, mask: np.ndarray | None, correction: Correction) -> None:
+        """Keeps what the reader says; a mask drawn before stays where none is drawn now."""
+        if mask is not None:
+            (self.folder / "corrected.png").write_bytes(encode_png(mask))
         self.correction = correction
         self._measure()
 

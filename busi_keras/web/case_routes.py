@@ -70,8 +70,10 @@ def show(key: str, service: TheService, session: TheSession) -> CaseAnswer:
 @router.delete("/{key}", status_code=204, responses=NOT_THERE)
 def remove(key: str, session: TheSession) -> None:
     """Remove a case and its pixels."""
-    session.case(key).remove()
-    del session.cases[key]
+    case = session.case(key)
+    if session.cases.pop(key, None) is None:
+        raise NotThereError("this case was removed already")
+    case.remove()
 
 
 @router.get("/{key}/image.png", responses=PNG, response_class=Response)
@@ -130,23 +132,28 @@ def correct(key: str, said: CorrectionRequest, service: TheService, session: The
     """Say what is right instead: a class and a mask. Saved in BUSI's layout where the server has a folder for it."""
     case = session.case(key)
     drawn = _drawn_mask(said, case)
-    check_correction(said.label, drawn)
+    before = case.corrected_mask() if drawn is None else drawn
+    mask_drawn = before is not None
+    right = case.prediction().mask if before is None else before
+    check_correction(said.label, right)
     saved = None
     if service.settings.corrections is not None:
-        provenance = Provenance(case.finding.label, service.model.version, _now())
+        if case.may_name_patient and not said.no_name:
+            raise UsageError("a name may be written on this image; look at it, and say that there is none")
+        provenance = Provenance(case.finding.label, service.model.version, _now(), mask_drawn)
         saved = str(
             save_correction(
-                service.settings.corrections, case.image(), drawn, said.label, provenance, phantom=case.phantom
+                service.settings.corrections, case.image(), right, said.label, provenance, phantom=case.phantom
             )
         )
-    case.correct(drawn, Correction(said.label, saved))
+    case.correct(drawn, Correction(said.label, saved, mask_drawn))
     service.metrics.corrections.inc()
-    return CorrectionAnswer(said.label, saved)
+    return CorrectionAnswer(said.label, saved, mask_drawn)
 
 
-def _drawn_mask(said: CorrectionRequest, case: Case) -> np.ndarray:
+def _drawn_mask(said: CorrectionRequest, case: Case) -> np.ndarray | None:
     if said.mask_png is None:
-        return case.prediction().mask
+        return None
     try:
         drawn = read_mask(base64.b64decode(said.mask_png, validate=True))
     except binascii.Error:
@@ -167,6 +174,7 @@ def _report(case: Case, service: Service, threshold: str | None) -> CaseReport:
         date=_now(),
         threshold=_threshold(service, threshold),
         spacing=case.spacing,
+        scan_area=case.scan_area,
         corrected_mask=case.corrected_mask(),
         corrected_label=case.correction.label if case.correction else None,
     )
@@ -187,7 +195,7 @@ def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]
     size = lesion_size(largest, case.spacing) if largest else None
     return (
         f"'{case.name}" if case.name.startswith(FORMULA_STARTS) else case.name,  # a spreadsheet would run it
-        case.frame,
+        case.frame + 1,
         found.label,
         *(f"{p:.6f}" for p in found.probabilities),
         "" if threshold is None else ("yes" if threshold.suspicious(found) else "no"),

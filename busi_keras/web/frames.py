@@ -8,6 +8,7 @@ import numpy as np
 
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.regions import Spacing
+from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.dicom.ultrasound import read_ultrasound
 from busi_keras.errors import UsageError
 from busi_keras.imaging import pixel_count, read_image
@@ -15,6 +16,8 @@ from busi_keras.imaging import pixel_count, read_image
 _ZIP = b"PK\x03\x04"
 _BEGINNING = 132
 """Bytes: DICOM's mark ends there."""
+
+MAY_NAME_PATIENT = "the file does not say that no text is burnt in: a name may be written on the image"
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,15 @@ class Frame:
         image: uint8 `(height, width, 3)`.
         spacing: size of a pixel; None where it is not known.
         warnings: why not to trust what is said of it; they stand before the network's own.
+        scan_area: where it lies in the file's frame; None where it is all of it.
+        may_name_patient: whether its file lets a name be written on it.
     """
 
     image: np.ndarray
     spacing: Spacing | None = None
     warnings: tuple[str, ...] = ()
+    scan_area: ScanArea | None = None
+    may_name_patient: bool = False
 
 
 class Frames(Protocol):
@@ -67,16 +74,19 @@ class StillImage:
     count = 1
 
     def __init__(self, upload: Path) -> None:
-        self._content = upload.read_bytes()
-        self.pixels = pixel_count(self._content)
+        self._upload = upload
+        self.pixels = pixel_count(upload.read_bytes())
 
     def read(self, index: int) -> Frame:
         """The image."""
-        return Frame(read_image(self._content))
+        return Frame(read_image(self._upload.read_bytes()))
 
 
 class Dicom:
-    """An ultrasound file in DICOM: its frames, cut to the scanned area, where no text names the patient."""
+    """An ultrasound file in DICOM: its frames, cut to the scanned area where the file names one, else whole.
+
+    What is written on them is not looked at; `Frame.may_name_patient` says whether it may be a name.
+    """
 
     def __init__(self, upload: Path) -> None:
         self._ultrasound = read_ultrasound(upload, name="this file")
@@ -86,4 +96,11 @@ class Dicom:
     def read(self, index: int) -> Frame:
         """Frame `index`, from 0."""
         file = self._ultrasound
-        return Frame(file.scan_area.crop(file.frame(index + 1).pixels), file.spacing, file.warnings)
+        unsaid = (MAY_NAME_PATIENT,) if file.may_name_patient and not file.burnt_in else ()
+        return Frame(
+            file.scan_area.crop(file.frame(index + 1).pixels),
+            file.spacing,
+            (*unsaid, *file.warnings),
+            None if file.scan_area.is_whole else file.scan_area,
+            file.may_name_patient,
+        )

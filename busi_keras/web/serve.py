@@ -42,7 +42,7 @@ def serve(
         raise UsageError(f"the page needs {missing[0]}, which is not installed; pip install -r requirements-web.txt")
     import uvicorn
 
-    from busi_keras.web.access import Credentials, allowed_hosts
+    from busi_keras.web.access import Credentials, allowed_hosts, open_to_others
     from busi_keras.web.app import create_app
     from busi_keras.web.served_model import ServedModel, model_files
     from busi_keras.web.service import Settings
@@ -54,9 +54,10 @@ def serve(
         _check_writable(corrections)
     listener = _listen(host, port)
     address = _address(host, listener.getsockname()[1])
+    credentials = Credentials.from_environment()
     settings = Settings(
         corrections,
-        Credentials.from_environment(),
+        credentials,
         allowed_hosts(host),
         cookie=f"busi_keras_{listener.getsockname()[1]}",
     )
@@ -77,6 +78,8 @@ def serve(
         print(f"ready: {served.version}", file=sys.stderr)
 
     print(f"{address} (Ctrl+C ends it). {RESEARCH_USE} Loading {path} ...", file=sys.stderr)
+    if said := open_to_others(host, credentials):
+        print(f"warning: {said}", file=sys.stderr)
     served.start(loaded)
     if browser:
         threading.Timer(1, webbrowser.open, [address]).start()

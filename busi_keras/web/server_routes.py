@@ -1,6 +1,5 @@
 """The server itself: its pages, whether it is well, who is signed in, and the model behind it."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from busi_keras.web.service import Service
 from busi_keras.web.sessions import NotThereError, Session
 
 STATIC = Path(__file__).parent / "static"
-WRONG_PASSWORD_SECONDS = 1.0
 
 router = APIRouter()
 
@@ -97,9 +95,7 @@ def example(index: int, service: TheService) -> Response:
 @router.post("/api/login", status_code=204, responses={401: {"model": ErrorAnswer}}, tags=["session"])
 async def sign_in(given: SignIn, request: Request, service: TheService) -> Response:
     """Sign in: starts a session."""
-    credentials = service.settings.credentials
-    if credentials is not None and not credentials.match(given.user, given.password):
-        await asyncio.sleep(WRONG_PASSWORD_SECONDS)
+    if service.door is not None and not await service.door.opens(given.user, given.password):
         return JSONResponse({"error": "this user and password do not match; try again"}, 401)
     return _started(service, request, signed_in=True)
 

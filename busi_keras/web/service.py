@@ -1,7 +1,8 @@
 """What stands behind the page: one model, one queue, the sessions and their folder, the metrics."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from busi_keras.inference.predictor import Prediction
 from busi_keras.report.case_report import Threshold
-from busi_keras.web.access import Credentials
+from busi_keras.web.access import Credentials, Door
 from busi_keras.web.examples import Examples
 from busi_keras.web.frames import Frame, Frames
 from busi_keras.web.metrics import Metrics
@@ -67,9 +68,11 @@ class Service:
         self.model, self.settings = model, settings
         self.metrics = Metrics()
         self.examples = Examples()
+        self.door = None if settings.credentials is None else Door(settings.credentials)
         self._folder = PrivateFolder(settings.private_parent)
         self.sessions = Sessions(self._folder, settings.idle_seconds)
         self._queue: PredictionQueue | None = None
+        self._one_queue = threading.Lock()
         self._gauges()
 
     @asynccontextmanager
@@ -91,12 +94,13 @@ class Service:
             raise NotReadyError("the model is being loaded; try again in a few seconds")
         if self.model.state == FAILED:
             raise NotReadyError("the model could not be loaded; see what the server printed")
-        if self._queue is None:
-            predictor = self.model.predictor
-            self._queue = PredictionQueue(
-                predictor.predict, predictor.batch_size, self.settings.capacity, self.metrics.batch
-            )
-        return self._queue
+        with self._one_queue:
+            if self._queue is None:
+                predictor = self.model.predictor
+                self._queue = PredictionQueue(
+                    predictor.predict, predictor.batch_size, self.settings.capacity, self.metrics.batch
+                )
+            return self._queue
 
     @asynccontextmanager
     async def predicted(self, frames: Frames, index: int) -> AsyncIterator[tuple[Frame, Prediction]]:
@@ -113,8 +117,9 @@ class Service:
             self.metrics.queue_full.inc()
             raise
         try:
-            frame = await run_in_threadpool(frames.read, index)
-            prediction = await asyncio.wrap_future(self.queue.submit(frame.image))
+            frame = await in_thread(frames.read, index)
+            submitted = self.queue.submit(frame.image)
+            prediction = await _ended(asyncio.wrap_future(submitted), submitted.cancel)
             self.metrics.predictions.labels(prediction.label).inc()
             yield frame, prediction
         finally:
@@ -137,6 +142,22 @@ class Service:
         gauge("busi_keras_sessions", "Sessions.", lambda: len(self.sessions))
         gauge("busi_keras_stored_bytes", "What sessions store.", lambda: self.sessions.stored_bytes)
         gauge("busi_keras_ready", "1 when the model is loaded.", lambda: float(self.model.state == READY))
+
+
+async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
+    """The result of some work in a thread; who is cancelled meanwhile goes on when the thread has ended, not before."""
+    return await _ended(asyncio.ensure_future(run_in_threadpool(work, *arguments)))
+
+
+async def _ended(working: asyncio.Future[T], give_up: Callable[[], object] = lambda: None) -> T:
+    try:
+        await asyncio.wait({working})
+    except asyncio.CancelledError:
+        give_up()
+        await asyncio.wait({working})
+        working.exception()  # looked at, or asyncio writes it to the log
+        raise
+    return working.result()
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -3,7 +3,8 @@
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class Upload:
 
     Attributes:
         name: what the user's machine calls it; shown as text, never used as a path.
+        done: frames that became cases, or cannot.
+        under_way: frames that are being predicted.
     """
 
     name: str
@@ -40,6 +43,18 @@ class Upload:
     frames: Frames
     stored_bytes: int
     done: set[int] = field(default_factory=set)
+    under_way: set[int] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Arriving:
+    """What is on its way into a session's folder.
+
+    Attributes:
+        stored_bytes: what it takes of the folder, or will take.
+    """
+
+    stored_bytes: int
 
 
 @dataclass
@@ -59,6 +74,7 @@ class Session:
     seen: float
     uploads: dict[str, Upload] = field(default_factory=dict)
     cases: dict[str, Case] = field(default_factory=dict)
+    arriving: list[Arriving] = field(default_factory=list)
 
     def upload(self, key: str) -> Upload:
         """An upload; raises `NotThereError`."""
@@ -88,8 +104,8 @@ class Session:
 
     @property
     def stored_bytes(self) -> int:
-        """What it takes of the folder."""
-        held: list[Upload | Case] = [*self.uploads.values(), *self.cases.values()]
+        """What it takes of the folder, with what is on its way."""
+        held: list[Upload | Case | Arriving] = [*self.uploads.values(), *self.cases.values(), *self.arriving]
         return sum(one.stored_bytes for one in held)
 
 
@@ -138,9 +154,33 @@ class Sessions:
 
     def make_room(self, session: Session, size: int) -> None:
         """Says whether a file of that size still fits; raises `NoRoomError` where it does not."""
-        if len(session.cases) + len(session.uploads) >= MAX_CASES:
+        if max(len(session.cases), len(session.uploads)) + len(session.arriving) >= MAX_CASES:
             raise NoRoomError(f"{MAX_CASES} images are open; remove some, or end the session")
-        if self.stored_bytes + size > self._limit:
+        self._check_bytes(size)
+
+    @contextmanager
+    def room(self, session: Session, size: int) -> Iterator[Arriving]:
+        """Keeps room for so many bytes while the block runs; raises `NoRoomError`, see `make_room`."""
+        self.make_room(session, size)
+        one = Arriving(size)
+        session.arriving.append(one)
+        try:
+            yield one
+        finally:
+            session.arriving.remove(one)
+
+    def grown(self, one: Arriving, size: int) -> None:
+        """Notes that it takes so many bytes by now, where that is more; raises `NoRoomError` where it does not fit."""
+        if size > one.stored_bytes:
+            self._check_bytes(size - one.stored_bytes)
+            one.stored_bytes = size
+
+    def lives(self, session: Session) -> bool:
+        """Whether a session did not end yet; this is no use of it."""
+        return self._sessions.get(session.token) is session
+
+    def _check_bytes(self, more: int) -> None:
+        if self.stored_bytes + more > self._limit:
             raise NoRoomError("the server's memory for images is full; remove some, or end the session")
 
     def end(self, session: Session) -> None:

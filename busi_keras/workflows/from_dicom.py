@@ -213,16 +213,17 @@ def _scanned(
 
 
 def _refuse_burnt_in(ultrasound: Ultrasound, path: Path) -> None:
+    if not ultrasound.may_name_patient:
+        return
     if ultrasound.burnt_in:
         raise UsageError(
             f"{path} is flagged with burnt-in annotation, which may name a patient; look at it, and take it with "
             "--allow-burnt-in"
         )
-    if not ultrasound.scan_area_named and ultrasound.burnt_in is None:
-        raise UsageError(
-            f"{path} names no scan area and does not say that it is free of burnt-in annotation, which may name a "
-            "patient; look at it, and take it with --allow-burnt-in"
-        )
+    raise UsageError(
+        f"{path} names no scan area and does not say that it is free of burnt-in annotation, which may name a patient; "
+        "look at it, and take it with --allow-burnt-in"
+    )
 
 
 def _keep(

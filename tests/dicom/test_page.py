@@ -22,7 +22,8 @@ def client(predictor: Predictor, tmp_path: Path) -> Iterator[TestClient]:
     model, loaded = ServedModel(file, lambda path: predictor), threading.Event()
     model.start(loaded.set)
     assert loaded.wait(20)
-    with TestClient(create_app(model, Settings(private_parent=tmp_path)), raise_server_exceptions=False) as client:
+    settings = Settings(corrections=tmp_path / "corrections", private_parent=tmp_path)
+    with TestClient(create_app(model, settings), raise_server_exceptions=False) as client:
         client.post("/api/session")
         yield client
 
@@ -55,17 +56,71 @@ def test_frames_of_a_cine_are_cut_to_the_scanned_area_and_measured_in_mm(
     np.testing.assert_allclose(found["lesions"][0]["box"], (30, 30, 60, 50), atol=3)
     assert found["lesions"][0]["size"]["unit"] == "mm"
     assert found["lesions"][0]["size"]["width"] == pytest.approx(3, abs=0.5)
+    assert found["scan_area"] == [20, 10, 110, 80]
+    assert (found["frame_width"], found["frame_height"]) == (120, 90)
+    report = client.get(f"/api/cases/{cases[0]['key']}/report.json").json()
+    assert (report["scan_area"], report["frame_width"], report["frame_height"]) == ([20, 10, 110, 80], 120, 90)
     assert empty["lesions"] == []
     assert any("burnt-in annotation" in warning for warning in found["warnings"])
     text = str(cases)
     assert not [word for word in patient if word in text]
 
 
+@pytest.mark.parametrize(
+    ("named", "burnt_in", "may"),
+    [
+        (False, None, True),
+        (False, "NO", False),
+        (False, "YES", True),
+        (True, None, False),
+        (True, "NO", False),
+        (True, "YES", True),
+    ],
+)
+def test_what_may_name_a_patient_is_saved_only_after_a_look(
+    named: bool,
+    burnt_in: str | None,
+    may: bool,
+    client: TestClient,
+    ultrasound_file: Callable[..., Path],
+    region: Callable[..., Dataset],
+    tmp_path: Path,
+) -> None:
+    stored = np.zeros((90, 120), np.uint8)
+    stored[40:60, 50:80] = 250
+    more: dict = {"SequenceOfUltrasoundRegions": [region((20, 10, 110, 80))]} if named else {}
+    more |= {"BurnedInAnnotation": burnt_in} if burnt_in else {}
+    given = upload(client, ultrasound_file(tmp_path / "still.dcm", stored, **more))
+    case = client.post(f"/api/uploads/{given['key']}/frames/0").json()
+    assert case["may_name_patient"] is may
+    assert any("may name a patient" in w or "a name may be written" in w for w in case["finding"]["warnings"]) is may
+    address = f"/api/cases/{case['key']}/correction"
+    answer = client.put(address, json={"label": "benign"})
+    assert answer.status_code == (422 if may else 200)
+    assert list(tmp_path.glob("corrections/benign/*")) == [] or not may
+    if may:
+        assert answer.json()["error"] == "a name may be written on this image; look at it, and say that there is none"
+    assert client.put(address, json={"label": "benign", "no_name": True}).json()["saved"] == "benign/benign (1).png"
+
+
+def test_a_frame_of_an_upload_that_was_removed_is_not_there(
+    client: TestClient, ultrasound_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    given = upload(client, ultrasound_file(tmp_path / "still.dcm", np.zeros((90, 120), np.uint8)))
+    next(tmp_path.rglob("*.upload")).unlink()  # as DELETE does it while the frame waits for a thread
+    answer = client.post(f"/api/uploads/{given['key']}/frames/0")
+    assert answer.status_code == 404
+    assert str(tmp_path) not in answer.text
+
+
 def test_broken_dicom_is_a_sentence_that_names_neither_path_nor_patient(
     client: TestClient, ultrasound_file: Callable[..., Path], patient: tuple[str, ...], tmp_path: Path
 ) -> None:
     whole = ultrasound_file(tmp_path / "still.dcm", np.full((60, 80), 40, np.uint8)).read_bytes()
-    for content, expected in ((whole[:-500], "but 4300 of 4800 bytes are there"), (whole[:300], "this file")):
+    for content, expected in (
+        (whole[:-500], "but 4300 of 4800 bytes are there"),
+        (whole[: whole.index(b"Erika") + 3], "holds no pixels, or is cut off before them"),
+    ):
         answer = client.post("/api/uploads", content=content, headers={"X-File-Name": "Jane%20Doe.dcm"})
         assert answer.status_code == 422
         sentence = answer.json()["error"]

@@ -107,10 +107,10 @@ def test_of_a_cine_each_masked_frame_is_there_and_names_its_frame(tmp_path: Path
     np.testing.assert_array_equal(found[..., 0], np.stack(list(masks.values())))
     assert read.NumberOfFrames == len(numbers)
     assert {read.SourceImageSequence[0].ReferencedSOPClassUID} == {"1.2.840.10008.5.1.4.1.1.3.1"}
-    assert complaints(made.segmentation, tmp_path) == []
     capture = parsed(made.capture)
     assert capture.SourceImageSequence[0].ReferencedFrameNumber == 5
     assert shown_values(parsed(made.report))["Source of Measurement"][0].ReferencedFrameNumber == 5
+    assert complaints(made.segmentation, tmp_path) == []
 
 
 def test_an_empty_mask_is_a_result_too(tmp_path: Path, ultrasound_file: Write) -> None:

@@ -1,3 +1,4 @@
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 from pydicom.pixels import convert_color_space
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -19,6 +21,7 @@ from pydicom.uid import (
 )
 
 from busi_keras.data.phantom import make_phantom
+from busi_keras.dicom.codestream import unpacked_rle_bytes
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.regions import NO_SCAN_AREA, Spacing
 from busi_keras.dicom.ultrasound import BURNT_IN, MAX_FILE_BYTES, read_ultrasound
@@ -361,6 +364,27 @@ def test_a_compressed_frame_that_is_larger_than_it_says_is_not_decoded(tmp_path:
     path = ultrasound_file(tmp_path / "b.dcm", noise, "MONOCHROME2", JPEGBaseline8Bit, Rows=90, Columns=120)
     with pytest.raises(UsageError, match="its compressed frames are larger than their pixels"):
         read_ultrasound(path)
+
+
+def test_an_rle_frame_that_unpacks_to_more_than_its_pixels_is_not_unpacked(
+    tmp_path: Path, ultrasound_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ultrasound_file(tmp_path / "a.dcm", GREY, syntax=RLELossless)
+    dataset = pydicom.dcmread(path)
+    bomb = struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\x07" * 4000  # 128 sevens, 4000 times
+    dataset.PixelData = encapsulate([bomb])
+    dataset.save_as(path)
+    read = read_ultrasound(path)
+    monkeypatch.setattr("pydicom.pixels.decoders.rle._rle_decode_segment", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(UsageError, match="frame 1 unpacks to more than its pixels"):
+        next(read.frames())
+
+
+def test_rle_is_counted_as_it_unpacks() -> None:
+    packed = struct.pack("<16L", 2, 64, 70, *[0] * 13) + b"\x02abc\x80\x80" + b"\xffx" + b"\x00y"
+    assert unpacked_rle_bytes(packed, 100) == 3 + 2 + 1
+    assert unpacked_rle_bytes(packed, 2) == 3
+    assert unpacked_rle_bytes(packed[:20], 100) == 0
 
 
 def test_what_means_to_be_dicom(tmp_path: Path, ultrasound_file: Write) -> None:

@@ -19,9 +19,10 @@ from pypdf import PdfReader
 
 from busi_keras.data.busi import read_busi, read_sample
 from busi_keras.imaging import encode_png, read_image
-from busi_keras.web import server_routes
+from busi_keras.web import access
 from busi_keras.web.access import Credentials
 from busi_keras.web.app import create_app
+from busi_keras.web.frames import Frame, StillImage
 from busi_keras.web.served_model import ServedModel
 from busi_keras.web.service import Settings
 
@@ -251,6 +252,48 @@ def test_a_correction_that_contradicts_itself_is_said_and_nothing_is_saved(page:
     assert not list(tmp_path.glob("corrections/*"))
 
 
+def test_no_mask_is_saved_or_drawn_on_before_its_image_is_there(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "first.png"))
+    shown(page, "first.png")
+    page.get_by_role("button", name="Edit mask").click()
+    page.get_by_role("button", name="Clear").click()
+    waiting = threading.Event()
+    page.route("**/mask.png", lambda route: (waiting.set(), page.wait_for_timeout(1500), route.continue_()))
+    drop(page, write(tmp_path, "second.png", brightness=200))
+    expect(page.locator("#case-name")).to_have_text("second.png")
+    expect(page.locator("#save-correction")).to_be_disabled()
+    expect(page.locator("#edit-mask")).to_be_disabled()
+    expect(page.locator("#edit-tools")).to_be_hidden()
+    expect(page.locator("#save-correction")).to_be_enabled()
+    assert waiting.is_set()
+    page.locator("label", has_text="Malignant").click()
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+    [record] = read_busi(tmp_path / "corrections")
+    assert read_sample(record).mask[40, 50]
+
+
+def test_what_may_name_a_patient_is_saved_after_a_look(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unsaid(StillImage):
+        def read(self, index: int) -> Frame:
+            return replace(super().read(index), may_name_patient=True)
+
+    drop(page, write(tmp_path, "plain.png"))
+    shown(page, "plain.png")
+    expect(page.locator("#no-name-line")).to_be_hidden()
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Unsaid)
+    drop(page, write(tmp_path, "scan.png", brightness=240))
+    shown(page, "scan.png")
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_contain_text("A name may be written on this image")
+    assert not (tmp_path / "corrections" / "malignant").exists()
+    page.get_by_label("no name is written on this image").check()
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+
+
 def test_the_report_is_downloaded_and_the_figure_shown(page: Page, tmp_path: Path) -> None:
     drop(page, write(tmp_path, "breast.png"))
     shown(page, "breast.png")
@@ -377,7 +420,7 @@ def test_a_model_without_thresholds_has_no_slider(
 def test_signing_in_with_a_wrong_and_a_right_password(
     serve: Callable[..., str], visit: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_routes, "WRONG_PASSWORD_SECONDS", 0.0)
+    monkeypatch.setattr(access, "WRONG_PASSWORD_SECONDS", 0.0)
     page = visit(serve(credentials=Credentials("reader", "correct horse")))
     expect(page.get_by_label("User")).to_be_focused()
     page.get_by_label("User").fill("reader")

@@ -1,18 +1,20 @@
 """User and password."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
 
 from busi_keras.errors import UsageError
-from busi_keras.web import server_routes
-from busi_keras.web.access import Credentials
+from busi_keras.web import access
+from busi_keras.web.access import Credentials, open_to_others
 
 
 @pytest.fixture
 def guarded(connect: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    monkeypatch.setattr(server_routes, "WRONG_PASSWORD_SECONDS", 0.0)
+    monkeypatch.setattr(access, "WRONG_PASSWORD_SECONDS", 0.0)
     return connect(credentials=Credentials("reader", "correct horse"))
 
 
@@ -54,6 +56,25 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(guarded: TestClie
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
+
+
+def test_wrong_passwords_wait_for_each_other_whichever_way_they_come(
+    connect: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "WRONG_PASSWORD_SECONDS", 0.2)
+    client = connect(credentials=Credentials("reader", "correct horse"))
+    started = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        basic = [pool.submit(client.get, "/metrics", auth=("reader", "wrong")) for _ in range(2)]
+        form = [pool.submit(client.post, "/api/login", json={"user": "reader", "password": "x"}) for _ in range(2)]
+        assert [one.result().status_code for one in basic + form] == [401] * 4
+    assert time.monotonic() - started >= 0.8
+
+
+def test_a_door_that_is_open_to_others_is_said() -> None:
+    assert open_to_others("127.0.0.1", None) is None
+    assert open_to_others("0.0.0.0", Credentials("reader", "secret")) is None
+    assert "0.0.0.0 over the network gets in without a password" in (open_to_others("0.0.0.0", None) or "")
 
 
 def test_a_user_without_a_password_is_refused() -> None:

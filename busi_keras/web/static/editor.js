@@ -39,6 +39,8 @@ export class MaskEditor {
 
   stop() {
     this.on = false;
+    this.painting = false;
+    this.release?.();
     this.viewer.cursor = null;
     this.viewer.canvas.classList.remove("editing");
     this.viewer.draw();
@@ -100,9 +102,9 @@ export class MaskEditor {
       }
     };
     canvas.addEventListener("pointermove", drawn);
-    const release = () => canvas.removeEventListener("pointermove", drawn);
-    canvas.addEventListener("pointerup", release, { once: true });
-    canvas.addEventListener("pointercancel", release, { once: true });
+    this.release = () => canvas.removeEventListener("pointermove", drawn);
+    canvas.addEventListener("pointerup", this.release, { once: true });
+    canvas.addEventListener("pointercancel", this.release, { once: true });
   }
 
   #hover(event) {

@@ -78,7 +78,7 @@ export class Intake extends EventTarget {
         if (uploaded.frames > 1) this.#progress(`frame ${frame + 1} of ${uploaded.frames}`);
       }
     } catch (error) {
-      if (error.name === "AbortError") fetch(`/api/uploads/${uploaded.key}`, { method: "DELETE" });
+      fetch(`/api/uploads/${uploaded.key}`, { method: "DELETE" }).catch(() => {}); // nobody asks for its frames any more
       throw error;
     }
   }

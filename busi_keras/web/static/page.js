@@ -19,6 +19,8 @@ let thresholds = []; // {name, value}, most sensitive first
 let openCase = null;
 let opening = new AbortController();
 let modelsMask = null;
+let editable = null; // the case whose mask the editor holds
+let saving = false;
 let tableTimer = null;
 
 const viewer = new Viewer($("canvas"), (scale) => {
@@ -198,6 +200,10 @@ async function open(one) {
   opening = new AbortController();
   const { signal } = opening;
   openCase = one;
+  editable = null; // the editor still holds the mask of the case before
+  editor.edited = false;
+  leaveEditing();
+  allowCorrection();
   document.body.classList.add("has-case");
   $("case").hidden = false;
   $("case-name").textContent = one.frames > 1 ? `${one.name}, frame ${one.frame + 1} of ${one.frames}` : one.name;
@@ -217,7 +223,7 @@ async function open(one) {
 
 async function showPixels(one, signal) {
   const address = `/api/cases/${one.key}`;
-  const corrected = one.correction !== null;
+  const corrected = one.correction?.mask_drawn ?? false;
   const [image, mask, probability, heatMap] = await Promise.all([
     pixels(`${address}/image.png`, signal),
     pixels(`${address}/mask.png`, signal),
@@ -240,17 +246,28 @@ async function showPixels(one, signal) {
   describeCanvas(one);
   $("brush-size").value = Math.max(2, Math.round(Math.min(width, height) / 30));
   setBrush();
+  editable = one;
+  allowCorrection();
 }
 
 function showCorrection(one) {
   const right = one.correction?.label ?? one.finding.label;
   for (const input of document.getElementsByName("right-class")) input.checked = input.value === right;
+  $("no-name").checked = false;
+  $("no-name-line").hidden = !one.may_name_patient || !model?.corrections;
   outcome(one.correction ? savedSentence(one.correction) : "", false);
+}
+
+function allowCorrection() {
+  $("edit-mask").disabled = editable === null;
+  $("save-correction").disabled = editable === null || saving;
 }
 
 function close() {
   opening.abort();
-  openCase = null;
+  openCase = editable = null;
+  leaveEditing();
+  allowCorrection();
   $("case").hidden = true;
   document.body.classList.remove("has-case");
 }
@@ -352,21 +369,26 @@ function leaveEditing() {
 
 async function saveCorrection() {
   const label = document.querySelector("input[name=right-class]:checked")?.value;
-  const one = openCase;
-  $("save-correction").disabled = true;
+  const one = editable;
+  if (!one) return;
+  saving = true;
+  allowCorrection();
   try {
-    const said = { label, mask_png: editor.edited ? await editor.toPng() : null };
+    const said = { label, no_name: $("no-name").checked, mask_png: editor.edited ? await editor.toPng() : null };
     const options = { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(said) };
     one.correction = await (await ask(`/api/cases/${one.key}/correction`, options)).json();
+    showTable();
+    if (one !== openCase) return;
     outcome(savedSentence(one.correction), false);
     $("figure").removeAttribute("src");
     showFigure();
-    showTable();
   } catch (error) {
     if (sessionEnded(error)) ended();
-    else outcome(sentence(error.message), true);
+    else if (one === openCase) outcome(sentence(error.message), true);
+    else notice(...(model?.notices ?? []), `${one.name}: ${error.message}`);
   } finally {
-    $("save-correction").disabled = false;
+    saving = false;
+    allowCorrection();
   }
 }
 

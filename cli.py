@@ -1,13 +1,14 @@
 """The command line: parses options, sets the backend, calls a workflow, turns errors into messages."""
 
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +16,17 @@ import typer
 
 from busi_keras import __version__
 from busi_keras.card import RESEARCH_USE
-from busi_keras.config import BACKENDS
+from busi_keras.config import BACKENDS, Experiment
 from busi_keras.errors import UsageError
 from busi_keras.options import (
     AsJson,
+    AttentionGates,
+    Augment,
     Average,
     Backbone,
     Backend,
     BatchSize,
+    ClassBalance,
     ClassWeighting,
     Data,
     EncoderRate,
@@ -105,6 +109,9 @@ def train(
     mask_weight: MaskWeight = None,
     label_weight: LabelWeight = None,
     class_weighting: ClassWeighting = False,
+    class_balance: ClassBalance = False,
+    augment: Augment = None,
+    attention_gates: AttentionGates = False,
     skip_bad: SkipBad = False,
     limit: Limit = None,
     precision: Precision = None,
@@ -117,15 +124,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one of the three approaches, measure it, report it, export it."""
-    given = {
-        "approach": approach, "segmenter": segmenter, "backbone": backbone, "weights": weights,
-        "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "protocol": protocol, "folds": folds,
-        "fold": fold, "seed": seed, "width": width, "learning_rate": learning_rate,
-        "encoder_rate": encoder_rate, "average": average, "patience": patience,
-        "mask_loss": mask_loss, "mask_weight": mask_weight, "label_weight": label_weight,
-        "class_weighting": class_weighting or None, "skip_bad": skip_bad or None, "limit": limit,
-        "precision": precision,
-    }  # fmt: skip
+    given = _experiment_options(locals())
     with _messages():
         _set_backend(backend)
         from busi_keras.workflows.train import run_training
@@ -195,6 +194,9 @@ def study(
     mask_weight: MaskWeight = None,
     label_weight: LabelWeight = None,
     class_weighting: ClassWeighting = False,
+    class_balance: ClassBalance = False,
+    augment: Augment = None,
+    attention_gates: AttentionGates = False,
     skip_bad: SkipBad = False,
     limit: Limit = None,
     precision: Precision = None,
@@ -204,14 +206,7 @@ def study(
     as_json: AsJson = False,
 ) -> None:
     """Train and score every fold of a protocol, with intervals; stopped and repeated, it goes on."""
-    given = {
-        "approach": approach, "protocol": protocol, "segmenter": segmenter, "backbone": backbone, "weights": weights,
-        "image_size": image_size, "batch_size": batch_size, "epochs": epochs, "folds": folds, "seed": seed,
-        "width": width, "learning_rate": learning_rate, "encoder_rate": encoder_rate, "average": average,
-        "patience": patience, "mask_loss": mask_loss,
-        "mask_weight": mask_weight, "label_weight": label_weight, "class_weighting": class_weighting or None,
-        "skip_bad": skip_bad or None, "limit": limit, "precision": precision,
-    }  # fmt: skip
+    given = _experiment_options(locals())
     with _messages():
         _set_backend(backend)
         from busi_keras.workflows.study import run_study
@@ -496,6 +491,12 @@ def _messages() -> Iterator[None]:
             raise
         print(f"error: {type(error).__name__}: {error} (python cli.py --debug ... shows where)", file=sys.stderr)
         raise typer.Exit(SOME_FAILED) from None
+
+
+def _experiment_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's arguments that are fields of `Experiment`; a switch that is off asks for nothing."""
+    fields = {field.name for field in dataclasses.fields(Experiment)} - {"data", "backend"}
+    return {name: None if value is False else value for name, value in arguments.items() if name in fields}
 
 
 def _set_backend(requested: str | None) -> None:

@@ -20,7 +20,7 @@ FOLDED_PROTOCOLS = ("kfold", "leaky", "lesion-70-30")
 """Those that `folds` and `fold` speak of."""
 PRECISIONS = ("float32", "mixed_bfloat16")
 BACKENDS = ("tensorflow", "jax", "torch")
-MASK_LOSSES = ("bce", "dice-bce")
+MASK_LOSSES = ("bce", "dice-bce", "dice-boundary")
 
 COARSEST_STRIDE = 32
 PRETRAINED_ENCODER_RATE = 0.3
@@ -37,7 +37,8 @@ class Experiment:
         backbone: one of `BACKBONES`; in the two-stage approach, the classifier's.
         segmenter: one of `SEGMENTERS`; used by the two-stage approach alone.
         width: channels of the U-Net's first level; each further level of the four doubles them.
-        weights: what the backbone starts from: `"imagenet"`, `"none"`, or the path of a weights file.
+        weights: what the backbone starts from: `"imagenet"`, `"none"`, or the path of a weights file; the path of a
+            `.keras` file of the same network is what all of it starts from.
         image_size: side of the square network input, in pixels; a multiple of 32.
         batch_size: images a training step.
         epochs: passes over the training images, at most; in the two-stage approach, of each stage.
@@ -49,7 +50,9 @@ class Experiment:
         mask_loss: one of `MASK_LOSSES`.
         mask_weight, label_weight: the two tasks' shares in the loss.
         class_weighting: weigh each image's cross-entropy by the inverse frequency of its class.
-        augment: whether training images are flipped, warped and re-toned.
+        class_balance: draw the images of an epoch so that each class comes equally often.
+        augment: strength with which training images are flipped, warped and re-toned; 0 for not at all.
+        attention_gates: gate the skips of `multitask-cnn`'s decoder by attention.
         protocol: one of `PROTOCOLS`: who trains, validates and tests.
         folds, fold: number of folds and the one scored, counted from 0; used by `FOLDED_PROTOCOLS`.
         seed: of the split, the initial weights, the order of images and the augmentation.
@@ -78,7 +81,9 @@ class Experiment:
     mask_weight: float = 1.0
     label_weight: float = 1.0
     class_weighting: bool = False
-    augment: bool = True
+    class_balance: bool = False
+    augment: float = 1.0
+    attention_gates: bool = False
     protocol: str = "grouped"
     folds: int = 5
     fold: int = 0
@@ -102,7 +107,7 @@ class Experiment:
         for field in ("learning_rate", "encoder_rate"):
             _require(getattr(self, field) > 0, self, field, "above 0")
         _require(0 <= self.average < 1, self, "average", "at least 0 and below 1, such as 0.99")
-        for field in ("mask_weight", "label_weight"):
+        for field in ("mask_weight", "label_weight", "augment"):
             _require(getattr(self, field) >= 0, self, field, "at least 0")
         _require(self.folds >= 2, self, "folds", "at least 2")
         _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")

@@ -30,7 +30,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         help="What the backbone starts from: auto (ImageNet where cached or downloadable, else none), imagenet, "
-        "none, or a weights FILE.",
+        "none, or a weights FILE; a .keras FILE of the same network is what all of it starts from.",
         show_default="auto",
     ),
 ]
@@ -60,12 +60,22 @@ Patience = Annotated[
 ]
 MaskLoss = Annotated[
     str | None,
-    typer.Option(help="bce or dice-bce (Dice + BCE).", show_default="bce in multitask, else dice-bce"),
+    typer.Option(
+        help="bce, dice-bce (Dice + BCE) or dice-boundary (Dice + BCE in which the boundary counts most).",
+        show_default="bce in multitask, else dice-bce",
+    ),
 ]
 MaskWeight = Annotated[float | None, typer.Option(help="The mask's share in the loss.", show_default="1")]
 LabelWeight = Annotated[float | None, typer.Option(help="The class's share in the loss.", show_default="1")]
 ClassWeighting = Annotated[
     bool, typer.Option("--class-weighting", help="Weigh each class by the inverse of its frequency.")
+]
+ClassBalance = Annotated[bool, typer.Option("--class-balance", help="Draw each class equally often.")]
+Augment = Annotated[
+    float | None, typer.Option(help="Strength of the augmentation; 0 for none, 1.5 for strong.", show_default="1")
+]
+AttentionGates = Annotated[
+    bool, typer.Option("--attention-gates", help="Gate the skips of multitask-cnn's decoder by attention.")
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave broken images out instead of refusing to train.")]
 Limit = Annotated[int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")]

@@ -24,7 +24,7 @@ experiments = st.builds(
     fold=st.integers(0, 4),
     seed=st.integers(0, 2**40),
     limit=st.none() | st.integers(1, 780),
-    augment=st.booleans(),
+    augment=st.floats(0, 2),
     precision=st.sampled_from(PRECISIONS),
 )
 
@@ -74,7 +74,7 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ),
         ({"precision": "float16"}, "--precision is 'float16'; it must be one of float32, mixed_bfloat16"),
         ({"backend": "theano"}, "--backend is 'theano'; it must be one of tensorflow, jax, torch"),
-        ({"mask_loss": "iou"}, "--mask-loss is 'iou'; it must be one of bce, dice-bce"),
+        ({"mask_loss": "iou"}, "--mask-loss is 'iou'; it must be one of bce, dice-bce, dice-boundary"),
         ({"image_size": 100}, "--image-size is 100; it must be a positive multiple of 32, such as 224"),
         ({"image_size": 0}, "--image-size is 0; it must be a positive multiple of 32, such as 224"),
         ({"image_size": -32}, "--image-size is -32; it must be a positive multiple of 32, such as 224"),
@@ -88,6 +88,7 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"learning_rate": float("nan")}, "--learning-rate is nan; it must be above 0"),
         ({"mask_weight": -1.0}, "--mask-weight is -1.0; it must be at least 0"),
         ({"label_weight": -0.5}, "--label-weight is -0.5; it must be at least 0"),
+        ({"augment": -1.0}, "--augment is -1.0; it must be at least 0"),
         ({"folds": 1}, "--folds is 1; it must be at least 2"),
         ({"fold": 5}, "--fold is 5; it must be from 0 to 4 with --folds 5"),
         ({"fold": -1}, "--fold is -1; it must be from 0 to 4 with --folds 5"),
@@ -113,6 +114,14 @@ def test_a_stored_experiment_is_read(tmp_path: Path) -> None:
     experiment = Experiment("two-stage", "Dataset_BUSI_with_GT", limit=40)
     (tmp_path / "experiment.json").write_text(experiment.to_json())
     assert Experiment.read(tmp_path / "experiment.json") == experiment
+
+
+def test_an_experiment_of_a_version_with_fewer_options_is_the_same(tmp_path: Path) -> None:
+    fields = asdict(Experiment("multitask", "phantom")) | {"augment": True}
+    for added in ("average", "class_balance", "attention_gates"):
+        del fields[added]
+    (tmp_path / "experiment.json").write_text(json.dumps(fields))
+    assert Experiment.read(tmp_path / "experiment.json") == Experiment("multitask", "phantom")
 
 
 def test_a_folder_or_file_that_is_no_run_is_refused(tmp_path: Path) -> None:

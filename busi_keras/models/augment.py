@@ -34,7 +34,7 @@ def draw_augmentation(rng: np.random.Generator, batch: int, size: int, strength:
         rng: the only source of chance.
         batch: number of images.
         size: S, side of the images in pixels; even.
-        strength: factor of every range; at 0 nothing happens.
+        strength: factor of every range; at 0 nothing happens, and from 1 on half of the images are flipped.
 
     Returns:
         float32 arrays: `transform` `(batch, 2, 3)`, output pixel -> input pixel; `bend` `(batch, 7, 7, 2)`, control
@@ -46,7 +46,7 @@ def draw_augmentation(rng: np.random.Generator, batch: int, size: int, strength:
         return strength * rng.uniform(-limit, limit, batch)
 
     angle, scale = uniform(ROTATION), np.exp(uniform(LOG_SCALE))
-    flip = np.where(rng.random(batch) < 0.5 * strength, -1.0, 1.0)
+    flip = np.where(rng.random(batch) < min(0.5, 0.5 * strength), -1.0, 1.0)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.stack([np.stack([cos, -sin * flip], -1), np.stack([sin, cos * flip], -1)], 1)
     centre = np.full(2, (size - 1) / 2)

@@ -118,7 +118,9 @@ def resolve_weights(requested: str, backbone: str) -> str:
         )
     path = Path(requested)
     if not path.is_file():
-        raise UsageError(f"--weights {requested}: no such file; give auto, imagenet, none or a weights file (.h5)")
+        raise UsageError(
+            f"--weights {requested}: no such file; give auto, imagenet, none, a weights file (.h5) or a model (.keras)"
+        )
     return str(path.resolve())
 
 

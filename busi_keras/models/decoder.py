@@ -48,7 +48,7 @@ def unet_decoder(pyramid: Sequence[Tensor], channels: Sequence[int], attention: 
     return x
 
 
-def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int]) -> Tensor:
+def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int], attention: bool = False) -> Tensor:
     """A U-Net's expanding path for the wide maps of a classification backbone, as light as the backbone.
 
     Each skip is first brought to its step's depth by a 1x1 convolution, as in feature pyramid networks (Lin et al.,
@@ -57,6 +57,7 @@ def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int]) -> Tenso
     Args:
         pyramid: maps from fine to coarse, each half the size of the one before.
         channels: of each step, from coarse to fine; one for each map but the coarsest.
+        attention: gate each skip by the coarser map.
 
     Returns:
         A map of the finest map's size, `channels[-1]` deep.
@@ -64,7 +65,8 @@ def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int]) -> Tenso
     *skips, x = pyramid
     for count, skip in zip(channels, reversed(skips), strict=True):
         x = layers.Conv2DTranspose(count, 2, strides=2)(x)
-        x = layers.Concatenate()([conv_block(skip, count, kernel=1), x])
+        skip = conv_block(skip, count, kernel=1)
+        x = layers.Concatenate()([attention_gate(skip, x) if attention else skip, x])
         x = conv_block(x, count)
     return x
 

@@ -7,6 +7,9 @@ from busi_keras.models.sampling import Tensor
 
 DICE_SMOOTHING = 1.0
 """In pixels: keeps the Dice loss of an empty mask finite, and its gradient small where nothing is predicted."""
+BOUNDARY_WINDOW = 31 / 352
+"""Of the image's side."""
+BOUNDARY_WEIGHT = 5.0
 
 
 def binary_cross_entropy(masks: Tensor, logits: Tensor) -> Tensor:
@@ -28,6 +31,21 @@ def dice_and_cross_entropy(masks: Tensor, logits: Tensor) -> Tensor:
     return dice_loss(masks, logits) + binary_cross_entropy(masks, logits)
 
 
+def dice_and_boundary(masks: Tensor, logits: Tensor) -> Tensor:
+    """Dice and a binary cross-entropy in which pixels near the lesion's boundary count up to six times.
+
+    A pixel's weight is 1 + 5 |share of lesion around it - mask|, as in the structure loss of F3Net (Wei, Wang, Huang,
+    AAAI 2020), whose window of 31 pixels at 352 is scaled to the masks' size.
+    """
+    window = 2 * round(BOUNDARY_WINDOW * masks.shape[1] / 2) + 1
+    around = masks
+    for pool in ((window, 1), (1, window)):
+        around = ops.average_pool(around, pool, strides=1, padding="same", data_format="channels_last")
+    weights = 1 + BOUNDARY_WEIGHT * ops.abs(around - masks)
+    pixels = keras.losses.binary_crossentropy(masks, logits, from_logits=True) * weights[..., 0]
+    return dice_loss(masks, logits) + ops.sum(pixels, axis=(1, 2)) / ops.sum(weights, axis=(1, 2, 3))
+
+
 def cross_entropy(labels: Tensor, logits: Tensor, class_weights: Tensor) -> Tensor:
     """Weighted cross-entropy of each image.
 
@@ -40,5 +58,5 @@ def cross_entropy(labels: Tensor, logits: Tensor, class_weights: Tensor) -> Tens
     return plain * ops.take(class_weights, labels, axis=0)
 
 
-MASK_LOSS = {"bce": binary_cross_entropy, "dice-bce": dice_and_cross_entropy}
+MASK_LOSS = {"bce": binary_cross_entropy, "dice-bce": dice_and_cross_entropy, "dice-boundary": dice_and_boundary}
 """By the names in `config.MASK_LOSSES`."""

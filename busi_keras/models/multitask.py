@@ -12,7 +12,7 @@ LATERAL_CHANNELS = (128, 96, 64, 32)
 
 
 def build_multitask(
-    image_size: int, backbone: str = "resnet50", weights: str = "none", skips: bool = False
+    image_size: int, backbone: str = "resnet50", weights: str = "none", skips: bool = False, attention: bool = False
 ) -> keras.Model:
     """A multi-task network.
 
@@ -22,6 +22,7 @@ def build_multitask(
         weights: what the backbone starts from; as in `build_encoder`.
         skips: decode with a U-Net's skip connections (approach `multitask-cnn`) rather than by plain upsampling and
             convolution (approach `multitask`).
+        attention: gate these skips.
 
     Returns:
         `image` float32 `(batch, S, S, 3)`, 0-255 ->
@@ -31,7 +32,7 @@ def build_multitask(
     label_head = build_label_head(encoder)
     novelty_head = build_novelty_head(encoder)
     if skips:
-        mask_head = build_mask_head(encoder, lambda pyramid: lateral_decoder(pyramid, LATERAL_CHANNELS))
+        mask_head = build_mask_head(encoder, lambda pyramid: lateral_decoder(pyramid, LATERAL_CHANNELS, attention))
     else:
         mask_head = build_mask_head(encoder, lambda pyramid: plain_decoder(pyramid[-1], PLAIN_CHANNELS))
 

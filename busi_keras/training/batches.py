@@ -66,14 +66,16 @@ def load_arrays(records: Sequence[Record], size: int, progress: Callable[[], Non
 class TrainingBatches(keras.utils.PyDataset):
     """One epoch of training batches, in an order and with an augmentation that follow from (seed, epoch, step).
 
-    The images left over after the last whole batch sit this epoch out.
+    Each image comes once, but for those left over after the last whole batch, which sit this epoch out.
 
     Args:
         arrays: the training images.
         batch_size: images a batch.
         seed, epoch: where chance comes from.
-        augment: whether to send what `models.augment.augment` needs along.
+        augment: strength of `models.augment`, whose numbers are sent along; 0 for none.
         boxes: draws the boxes to crop, `(rng, indices) -> (batch, 4)`, for the classifier of the two-stage approach.
+        class_balance: each class comes equally often instead: images of a small one come again before the epoch ends,
+            some of a large one not at all.
     """
 
     def __init__(
@@ -82,14 +84,16 @@ class TrainingBatches(keras.utils.PyDataset):
         batch_size: int,
         seed: int,
         epoch: int,
-        augment: bool = True,
+        augment: float = 1.0,
         boxes: Callable[[np.random.Generator, np.ndarray], np.ndarray] | None = None,
+        class_balance: bool = False,
     ) -> None:
         super().__init__()
         self._arrays, self._augment, self._boxes = arrays, augment, boxes
         self._chance = [seed, epoch]
         self._batch_size = min(batch_size, len(arrays))
-        self._order = np.random.default_rng(self._chance).permutation(len(arrays))
+        rng = np.random.default_rng(self._chance)
+        self._order = _balanced(rng, arrays.labels) if class_balance else rng.permutation(len(arrays))
 
     @property
     def num_batches(self) -> int:
@@ -100,7 +104,7 @@ class TrainingBatches(keras.utils.PyDataset):
         batch = _pick(self._arrays, indices)
         rng = np.random.default_rng([*self._chance, step + 1])
         if self._augment or self._boxes:
-            batch |= draw_augmentation(rng, len(indices), self._arrays.size, strength=float(self._augment))
+            batch |= draw_augmentation(rng, len(indices), self._arrays.size, self._augment)
         if self._boxes:
             batch["box"] = self._boxes(rng, indices).astype(np.float32)
         return (batch,)
@@ -120,6 +124,18 @@ class ValidationBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> Batch:
         start = step * self._batch_size
         return (_pick(self._arrays, np.arange(start, min(start + self._batch_size, len(self._arrays)))),)
+
+
+def _balanced(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
+    """As many indices as images, each class equally often to within one, and each image of a class, too."""
+    classes = np.unique(labels)
+    shares = np.array_split(rng.permutation(len(labels)), len(classes))
+    order = np.empty(len(labels), int)
+    for label, places in zip(classes, shares, strict=True):
+        members = np.flatnonzero(labels == label)
+        rounds = [rng.permutation(members) for _ in range(-(-len(places) // len(members)))]
+        order[places] = np.concatenate(rounds)[: len(places)]
+    return order
 
 
 def _pick(arrays: Arrays, indices: np.ndarray) -> dict[str, np.ndarray]:

@@ -99,7 +99,13 @@ def train_stage(
         if progress and _is_over(progress, experiment):
             break
         batches = TrainingBatches(
-            training, experiment.batch_size, experiment.seed, epoch, experiment.augment, stage.boxes
+            training,
+            experiment.batch_size,
+            experiment.seed,
+            epoch,
+            experiment.augment,
+            stage.boxes,
+            experiment.class_balance,
         )
         if not objective.compiled or epoch == frozen_epochs:
             _start_phase(objective, stage, experiment, epoch < frozen_epochs, batches.num_batches)

@@ -68,11 +68,17 @@ def stored_split(run: Run, records: Sequence[Record]) -> Split:
     return split
 
 
-def new_split(experiment: Experiment, records: Sequence[Record], progress: Callable[[], None] = lambda: None) -> Split:
+def new_split(
+    experiment: Experiment,
+    records: Sequence[Record],
+    progress: Callable[[], None] = lambda: None,
+    near_duplicates: Sequence[Sequence[str]] | None = None,
+) -> Split:
     """Who trains, validates and tests. Every file is opened before anything is trained.
 
     Args:
         progress: called after each image.
+        near_duplicates: their groups, where they are known; None to look for them.
 
     Raises:
         UsageError: files are broken and `skip_bad` is not set, or a class has no image; of normal images,
@@ -87,10 +93,12 @@ def new_split(experiment: Experiment, records: Sequence[Record], progress: Calla
     names = [record.name for record in records]
     images = _readable(records, problems, progress)
     if experiment.protocol in ("seed", "leaky", "lesion-70-30"):
-        deque(images, maxlen=0)
-        group = {}
+        near_duplicates = ()
+    if near_duplicates is None:
+        near_duplicates = groups(near_duplicate_pairs(names, images), names)
     else:
-        group = group_of(names, groups(near_duplicate_pairs(names, images), names))
+        deque(images, maxlen=0)
+    group = group_of(names, near_duplicates)
     _report(problems, experiment.skip_bad, len(records))
     good = [record for record in records if record.name not in problems]
     _require_classes(good, classes)

@@ -68,7 +68,7 @@ def run_study(
         records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
     for fold in unfinished:
         if study.finished():
-            look_over_study(study, data)  # `compare` needs it of studies that are not complete yet
+            look_over_study(study, data)  # for `compare`, and for the next fold's split
         _train(study, fold, options, data)
     look_over_study(study, data)
     if external:
@@ -106,7 +106,9 @@ def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str
         if not fold.begun:
             options = {**_as_begun(study.experiment), **options}
         data = str(source_of(Run(study.begun()[0].folder), data).folder)
-    run_training({**options, **number}, data, fold.folder, resume=True, export=False)
+    whole = study.looked_over and options.get("limit") is None  # its near-duplicates are those of all images
+    known = study.groups() if whole else None
+    run_training({**options, **number}, data, fold.folder, resume=True, export=False, near_duplicates=known)
 
 
 def _as_begun(experiment: Experiment) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def run_training(
     resume: bool = False,
     export: bool = True,
     tensorboard: bool = False,
+    near_duplicates: Sequence[Sequence[str]] | None = None,
 ) -> Trained:
     """Trains an experiment, measures it, writes its run folder and exports it.
 
@@ -85,6 +86,7 @@ def run_training(
         resume: go on with what `run_dir` holds; starts where there is nothing yet, ends at once where it is finished.
         export: whether to write a SavedModel.
         tensorboard: whether to write TensorBoard logs.
+        near_duplicates: their groups among the images, where they are known; None to look for them.
 
     Raises:
         UsageError: options, data, weights or folder are not as they must be.
@@ -104,7 +106,7 @@ def run_training(
     folder = run_dir or RUNS / f"{experiment.approach}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     run = Run.open(folder, experiment, resume)
     if not run.model_file.exists():
-        _train(run, experiment, source, records, console, tensorboard)
+        _train(run, experiment, source, records, console, tensorboard, near_duplicates)
     else:
         console.print(f"{run.folder} is finished already")
     if export and not run.export_file.exists():
@@ -114,7 +116,13 @@ def run_training(
 
 
 def _train(
-    run: Run, experiment: Experiment, source: Source, records: Sequence[Record], console: Console, tensorboard: bool
+    run: Run,
+    experiment: Experiment,
+    source: Source,
+    records: Sequence[Record],
+    console: Console,
+    tensorboard: bool,
+    near_duplicates: Sequence[Sequence[str]] | None,
 ) -> None:
     """Trains and scores; `model.keras` is written last and marks the run as finished."""
     prepare(experiment)
@@ -123,8 +131,9 @@ def _train(
     if run.experiment_file.exists():
         split = stored_split(run, records)
     else:
-        with progress_bar("opening images, looking for near-duplicates", len(records), console) as advance:
-            split = new_split(experiment, records, advance)
+        doing = "opening images" if near_duplicates is not None else "opening images, looking for near-duplicates"
+        with progress_bar(doing, len(records), console) as advance:
+            split = new_split(experiment, records, advance, near_duplicates)
     parts = {part: part_records(experiment, split, part, records) for part in PARTS}
     with progress_bar("loading images", len(split.train) + len(split.validation), console) as advance:
         training, validation = (

@@ -49,6 +49,8 @@ def test_half_of_the_images_are_flipped_left_right_and_none_upside_down() -> Non
     linear = draw_augmentation(np.random.default_rng(2), 400, SIZE)["transform"][:, :, :2]
     assert (linear[:, 0, 0] > 0).all()
     assert 0.42 < (linear[:, 1, 1] < 0).mean() < 0.58
+    stronger = draw_augmentation(np.random.default_rng(2), 400, SIZE, strength=2)["transform"][:, :, :2]
+    assert 0.42 < (stronger[:, 1, 1] < 0).mean() < 0.58
 
 
 def test_scaling_keeps_the_aspect() -> None:

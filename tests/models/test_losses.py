@@ -2,7 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from busi_keras.models.losses import binary_cross_entropy, cross_entropy, dice_and_cross_entropy, dice_loss
+from busi_keras.models.losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    dice_and_boundary,
+    dice_and_cross_entropy,
+    dice_loss,
+)
 from busi_keras.models.metrics import correct, image_dice, image_iou
 
 pytestmark = pytest.mark.backends
@@ -32,6 +38,18 @@ def test_dice_and_cross_entropy_add_up() -> None:
     true, guessed = pixels([1, 0, 1, 0]), pixels([0.3, -1, 2, 0.5])
     total = numpy(dice_loss(true, guessed)) + numpy(binary_cross_entropy(true, guessed))
     np.testing.assert_allclose(numpy(dice_and_cross_entropy(true, guessed)), total, rtol=1e-6)
+
+
+def test_a_mistake_near_the_boundary_costs_more_than_one_far_from_it() -> None:
+    """At 64 px the window is 7 wide: two columns off the lesion it holds 2 columns of it, far off none."""
+    true = np.zeros((3, 64, 64, 1), np.float32)
+    true[:, 20:44, 20:44] = 1
+    logits = np.where(true > 0, 20.0, -20.0).astype(np.float32)
+    logits[1, 24:40, 45] = logits[2, 24:40, 60] = 20.0
+    right, near, far = numpy(dice_and_boundary(*map(keras.ops.convert_to_tensor, (true, logits))))
+    dice = 1 - (2 * 24**2 + 1) / (2 * 24**2 + 16 + 1)
+    assert right == pytest.approx(0, abs=1e-5)
+    assert (near - dice) / (far - dice) == pytest.approx(1 + 5 * 2 / 7, rel=1e-3)
 
 
 def test_cross_entropy_is_weighed_by_class() -> None:

@@ -4,17 +4,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from busi_keras.config import Experiment
 from busi_keras.errors import UsageError
-from busi_keras.models import build_classifier, build_multitask, build_two_stage, build_unet
+from busi_keras.models import build, build_classifier, build_multitask, build_two_stage, build_unet
 from busi_keras.models.backbone import resolve_weights
 from busi_keras.models.heads import build_label_head
 from busi_keras.models.novelty import novelty_head
+from busi_keras.models.temperature import set_temperature
 
 pytestmark = pytest.mark.backends
 
@@ -26,6 +29,10 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], set[str]]] = {
     "classifier": (lambda: build_classifier(SIZE, "mobilenet-v2"), {"label", "novelty"}),
     "multitask": (lambda: build_multitask(SIZE, "resnet50"), {"mask", "label", "novelty"}),
     "multitask-cnn": (lambda: build_multitask(SIZE, "mobilenet-v2", skips=True), {"mask", "label", "novelty"}),
+    "multitask-cnn-attention": (
+        lambda: build_multitask(SIZE, "mobilenet-v2", skips=True, attention=True),
+        {"mask", "label", "novelty"},
+    ),
     "multitask-cnn-resnet50": (lambda: build_multitask(SIZE, "resnet50", skips=True), {"mask", "label", "novelty"}),
     "two-stage": (
         lambda: build_two_stage(build_unet(SIZE, width=4), build_classifier(SIZE, "mobilenet-v2")),
@@ -139,6 +146,25 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.weights.h5").write_text("no weights")
     with pytest.raises(UsageError, match=r"text\.weights\.h5 does not fit"):
         build_classifier(SIZE, "mobilenet-v2", str(tmp_path / "text.weights.h5"))
+
+
+def test_a_stored_network_is_what_all_of_another_starts_from_uncalibrated(images: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "trained.keras"
+    asked = Experiment("multitask-cnn", "phantom", backbone="mobilenet-v2", image_size=SIZE)
+    trained = build(asked)
+    before = run(trained, images)
+    set_temperature(trained, 2.0)
+    trained.save(path)
+    begun = run(build(replace(asked, weights=str(path))), images)
+    for task in ("mask", "label"):
+        np.testing.assert_allclose(begun[task], before[task], atol=1e-4)
+    assert build(replace(asked, weights=str(path), image_size=96)).input_shape == (None, 96, 96, 3)
+
+    with pytest.raises(UsageError, match=r"trained\.keras does not fit this network .*the same --approach, --backbone"):
+        build(replace(asked, weights=str(path), attention_gates=True))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UsageError, match=r"trained\.keras does not fit this network"):
+        build(replace(asked, weights=str(path)))
 
 
 def test_weights_follow_what_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,6 +26,20 @@ def test_an_epoch_shows_each_image_once_but_the_left_over_ones(arrays: Arrays) -
     assert (matches.sum(axis=0) <= 1).all()
 
 
+@pytest.mark.parametrize("counts", [(14, 7, 1), (0, 17, 5)])
+def test_balanced_classes_come_equally_often_and_their_images_too(arrays: Arrays, counts: tuple[int, ...]) -> None:
+    labels = np.repeat(np.arange(3, dtype=np.int32), counts)
+    batches = TrainingBatches(Arrays(arrays.images, arrays.masks, labels), 22, 1, 0, augment=0, class_balance=True)
+    seen = batches[0][0]
+    times = (seen["image"][:, None] == arrays.images[None]).all(axis=(2, 3, 4)).sum(axis=0)
+    drawn = np.bincount(seen["label"], minlength=3)[np.flatnonzero(counts)]
+    assert drawn.sum() == 22
+    assert np.ptp(drawn) <= 1
+    for label in np.flatnonzero(counts):
+        assert np.ptp(times[labels == label]) <= 1
+    assert (np.diff(seen["label"]) != 0).sum() > 5
+
+
 def test_a_batch_is_a_function_of_seed_epoch_and_step(arrays: Arrays) -> None:
     first = TrainingBatches(arrays, 5, seed=1, epoch=3)[2][0]
     again = TrainingBatches(arrays, 5, seed=1, epoch=3)[2][0]
@@ -41,7 +55,7 @@ def test_a_batch_is_a_function_of_seed_epoch_and_step(arrays: Arrays) -> None:
 
 
 def test_without_augmentation_only_images_masks_and_labels_are_sent(arrays: Arrays) -> None:
-    assert set(TrainingBatches(arrays, 5, 1, 0, augment=False)[0][0]) == {"image", "mask", "label"}
+    assert set(TrainingBatches(arrays, 5, 1, 0, augment=0)[0][0]) == {"image", "mask", "label"}
 
 
 def test_fewer_images_than_a_batch_make_one_batch(arrays: Arrays) -> None:

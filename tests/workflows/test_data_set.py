@@ -7,6 +7,7 @@ import pytest
 
 from busi_keras.config import Experiment
 from busi_keras.data.busi import Record, read_busi
+from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.workflows.data_set import new_split
 
@@ -27,6 +28,16 @@ def test_lesion_protocol_leaves_normal_images_out_and_needs_none(phantom_folder:
     assert new_split(asked, lesions) == split
     with pytest.raises(UsageError, match="class malignant has no image that can be used; benign and malignant are"):
         new_split(asked, of_class(records, "benign", "normal"))
+
+
+def test_near_duplicates_that_are_known_are_not_looked_for(phantom_folder: Path) -> None:
+    records = read_busi(phantom_folder)
+    names = sorted(record.name for record in records if record.name.startswith("benign"))
+    asked = replace(ASKED, protocol="kfold", folds=3)
+    splits = [new_split(replace(asked, fold=fold), records, near_duplicates=[names[:4]]) for fold in range(3)]
+    for split in splits:
+        assert sum(not set(names[:4]).isdisjoint(split.part(part)) for part in PARTS) == 1
+    assert new_split(asked, records, near_duplicates=[]) == new_split(asked, records)
 
 
 def test_the_other_protocols_need_all_three_classes(phantom_folder: Path) -> None:

@@ -40,8 +40,8 @@ def reference(ultrasound: Ultrasound) -> Any:
             setattr(copy, keyword, value or "")
         elif keyword in _TYPE_1:
             raise UsageError(
-                f"{ultrasound.name} names no {keyword}, so that no result can refer to it; "
-                "leave --dicom-out out, or take the file as the archive has it"
+                f"{ultrasound.name} names no {keyword}, so that no DICOM result can refer to it; "
+                "take the file as the archive has it, or do without"
             )
     copy.Modality = "US"
     copy.SpecificCharacterSet = UTF_8
@@ -66,8 +66,7 @@ def writable(ultrasound: Ultrasound) -> Iterator[None]:
         raise
     except Exception:
         raise UsageError(
-            f"{ultrasound.name} has a header that no DICOM result can be made from; "
-            "leave --dicom-out out, or mend the header"
+            f"{ultrasound.name} has a header that no DICOM result can be made from; mend the header, or do without"
         ) from None
 
 

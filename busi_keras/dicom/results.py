@@ -1,5 +1,6 @@
 """The three files that go back into the archive: Segmentation, Structured Report, Secondary Capture."""
 
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
@@ -50,15 +51,22 @@ class Results:
         Raises:
             UsageError: the disk is full, or the folder cannot be written to.
         """
-        files = ResultFiles(*(folder / f"{self.stem}_{kind}.dcm" for kind in ("seg", "sr", "sc")))
-        for path, content in (
-            (files.segmentation, self.segmentation),
-            (files.report, self.report),
-            (files.capture, self.capture),
-        ):
-            with replacing(path) as part:
+        for name, content in self._files().items():
+            with replacing(folder / name) as part:
                 part.write_bytes(content)
-        return files
+        return ResultFiles(*(folder / name for name in self._files()))
+
+    def to_zip(self) -> bytes:
+        """An archive of the same three files."""
+        buffer = BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in self._files().items():
+                archive.writestr(name, content)
+        return buffer.getvalue()
+
+    def _files(self) -> dict[str, bytes]:
+        parts = {"seg": self.segmentation, "sr": self.report, "sc": self.capture}
+        return {f"{self.stem}_{kind}.dcm": content for kind, content in parts.items()}
 
 
 def make_results(

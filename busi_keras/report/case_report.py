@@ -2,7 +2,6 @@
 
 import base64
 import textwrap
-import threading
 import warnings
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -21,7 +20,7 @@ from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.imaging import encode_png
 from busi_keras.inference.predictor import Prediction
-from busi_keras.report.panels import PREDICTED_COLOUR, TRUE_COLOUR, PanelData, draw_contour, render_panels
+from busi_keras.report.panels import DRAWING, PREDICTED_COLOUR, TRUE_COLOUR, PanelData, draw_contour, render_panels
 
 A4_INCHES = (8.27, 11.69)
 LINE_LENGTH = 96
@@ -30,9 +29,6 @@ SHOWN_LESIONS = 5
 
 # a file's name would reach the log, sign by sign; once for the process, for `catch_warnings` is not for threads
 warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
-
-_drawing = threading.Lock()
-"""Matplotlib's settings belong to the whole process."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +83,7 @@ class CaseReport:
             true_mask=self.corrected_mask,
             truth="corrected",
         )
-        with _drawing:
-            return render_panels(data)
+        return render_panels(data)
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON document; PNG images in base64."""
@@ -124,7 +119,7 @@ class CaseReport:
         """The report on one page of A4; its text can be searched."""
         panels = self.figure()
         buffer = BytesIO()
-        with _drawing, mpl.rc_context({"pdf.fonttype": 42, "font.family": "DejaVu Sans", "text.parse_math": False}):
+        with DRAWING, mpl.rc_context({"pdf.fonttype": 42, "font.family": "DejaVu Sans", "text.parse_math": False}):
             self._page(panels).savefig(buffer, format="pdf", metadata={"Title": "busi_keras report", "Creator": None})
         return buffer.getvalue()
 

@@ -1,5 +1,6 @@
 """The five panels: input, true mask, predicted mask, Grad-CAM, overlay."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ TRUE_COLOUR, PREDICTED_COLOUR = "#ffffff", "#e66100"
 PANEL_INCHES = 3.4
 DPI = 150
 SHEET_PANEL_INCHES, SHEET_DPI = 2.4, 130
+
+DRAWING = threading.RLock()
+"""Matplotlib's settings belong to the whole process: threads that draw hold this."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,12 @@ def draw_panels(data: PanelData, path: Path, colour_map: str = COLOUR_MAP) -> No
 
 def render_panels(data: PanelData, colour_map: str = COLOUR_MAP) -> np.ndarray:
     """The picture that `draw_panels` writes, uint8 `(height, width, 3)`."""
-    figure = _panels(data, colour_map)
-    figure.set_dpi(DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    with DRAWING:
+        figure = _panels(data, colour_map)
+        figure.set_dpi(DPI)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _panels(data: PanelData, colour_map: str) -> Figure:

@@ -131,6 +131,7 @@ class CaseAnswer:
         phantom: whether it is one of the page's examples.
         heat_map: whether there is one.
         may_name_patient: whether its file lets a name be written on it; then a correction is saved only with `no_name`.
+        dicom: whether there are results in DICOM.
     """
 
     key: str
@@ -140,6 +141,7 @@ class CaseAnswer:
     phantom: bool
     heat_map: bool
     may_name_patient: bool
+    dicom: bool
     finding: FindingAnswer
     correction: CorrectionAnswer | None
 
@@ -150,7 +152,7 @@ class CaseAnswer:
         corrected = case.correction
         return cls(
             case.key, case.name, case.frame, case.frames, case.phantom, case.has_heat_map, case.may_name_patient,
-            finding,
+            case.ultrasound is not None, finding,
             CorrectionAnswer(corrected.label, corrected.saved, corrected.mask_drawn) if corrected else None,
         )  # fmt: skip
 

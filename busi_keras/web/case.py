@@ -1,13 +1,14 @@
 """A case: one image, what was said of it, and what its reader says; pixels lie in the session's folder, not here."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
+from busi_keras.dicom.ultrasound import Ultrasound
 from busi_keras.imaging import encode_png, read_image, read_mask
 from busi_keras.inference.predictor import Prediction
 from busi_keras.web.frames import Frame
@@ -42,7 +43,8 @@ class Case:
         folder: holds its pixels.
         height, width: px.
         phantom: whether it is one of the page's own examples.
-        spacing, scan_area, may_name_patient: as in `Frame`.
+        spacing, scan_area, may_name_patient, ultrasound: as in `Frame`; of the DICOM file only the header is left, and
+            that in memory alone.
         correction: None until the reader corrects it.
         stored_bytes: what it takes of the folder.
     """
@@ -58,6 +60,7 @@ class Case:
     spacing: Spacing | None
     scan_area: ScanArea | None
     may_name_patient: bool
+    ultrasound: Ultrasound | None = field(repr=False)
     _finding: Prediction
     correction: Correction | None = None
     stored_bytes: int = 0
@@ -90,6 +93,7 @@ class Case:
             frame.spacing,
             frame.scan_area,
             frame.may_name_patient,
+            frame.ultrasound,
             finding,
         )
         case._measure()

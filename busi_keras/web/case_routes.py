@@ -26,6 +26,7 @@ from busi_keras.web.case import Case, Correction
 from busi_keras.web.dependencies import TheService, TheSession
 from busi_keras.web.service import Service
 from busi_keras.web.sessions import NotThereError
+from busi_keras.workflows.predict_dicom import predicted_frame
 
 COLUMNS = (
     *("file", "frame", "label", *(f"p_{name}" for name in CLASSES), "suspicious", "lesions", "largest_box"),
@@ -123,6 +124,21 @@ def report_json(key: str, service: TheService, session: TheSession, threshold: T
     """The report as JSON, with image, mask and figure in base64."""
     document = _report(session.case(key), service, threshold).to_json()
     return JSONResponse(document, headers=_as_file("busi-keras-report.json"))
+
+
+@router.get(
+    "/{key}/dicom.zip",
+    responses={200: {"content": {"application/zip": {}}}, **NOT_THERE, 422: {"model": ErrorAnswer}},
+    response_class=Response,
+)
+def dicom_results(key: str, service: TheService, session: TheSession) -> Response:
+    """What the model found, for the archive: Segmentation, Structured Report, Secondary Capture. They bear the name and
+    number of the patient, as the file does; what a reader corrected is not in them."""
+    case = session.case(key)
+    if case.ultrasound is None:
+        raise NotThereError("this image is not from a DICOM file, so there are no results in DICOM")
+    found = predicted_frame(case.ultrasound, case.frame + 1, case.image(), case.prediction())
+    return _download(found.dicom_results(service.model.card).to_zip(), "application/zip", "busi-keras-dicom.zip")
 
 
 @router.put(

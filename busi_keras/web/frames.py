@@ -9,7 +9,7 @@ import numpy as np
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
-from busi_keras.dicom.ultrasound import read_ultrasound
+from busi_keras.dicom.ultrasound import Ultrasound, read_ultrasound
 from busi_keras.errors import UsageError
 from busi_keras.imaging import pixel_count, read_image
 
@@ -30,6 +30,7 @@ class Frame:
         warnings: why not to trust what is said of it; they stand before the network's own.
         scan_area: where it lies in the file's frame; None where it is all of it.
         may_name_patient: whether its file lets a name be written on it.
+        ultrasound: the DICOM file that it is from; None where it is from another kind.
     """
 
     image: np.ndarray
@@ -37,6 +38,7 @@ class Frame:
     warnings: tuple[str, ...] = ()
     scan_area: ScanArea | None = None
     may_name_patient: bool = False
+    ultrasound: Ultrasound | None = None
 
 
 class Frames(Protocol):
@@ -103,4 +105,5 @@ class Dicom:
             (*unsaid, *file.warnings),
             None if file.scan_area.is_whole else file.scan_area,
             file.may_name_patient,
+            file,
         )

@@ -38,6 +38,11 @@ class FrameResult:
     lesions: tuple[Lesion, ...]
     novelty: float
 
+    @classmethod
+    def of(cls, number: int, prediction: Prediction) -> "FrameResult":
+        """Of a prediction in pixels of the frame."""
+        return cls(number, prediction.label, prediction.probabilities, prediction.lesions, prediction.novelty)
+
     @property
     def rank(self) -> tuple[int, float, int]:
         """Sorts the frame with the largest lesion first, and without any, the most probably malignant."""
@@ -125,9 +130,7 @@ def predict_ultrasound(
     best: tuple[FrameResult, Frame, Prediction] | None = None
     for (frame, _), of_area in predictor.stream(crops):
         prediction = in_frame(of_area, area)
-        result = FrameResult(
-            frame.number, prediction.label, prediction.probabilities, prediction.lesions, prediction.novelty
-        )
+        result = FrameResult.of(frame.number, prediction)
         results.append(result)
         if prediction.lesions:
             masks[frame.number] = np.packbits(prediction.mask).tobytes()
@@ -144,6 +147,23 @@ def predict_ultrasound(
         tuple(sorted(results, key=lambda result: result.rank)),
         masks,
     )
+
+
+def predicted_frame(
+    ultrasound: Ultrasound, number: int, scanned: np.ndarray, prediction: Prediction
+) -> UltrasoundPrediction:
+    """What is said of one frame alone.
+
+    Args:
+        number: the frame's, from 1.
+        scanned: the scan area's pixels, uint8 `(height, width, 3)`.
+        prediction: of these pixels.
+    """
+    area = ultrasound.scan_area
+    of_frame = in_frame(prediction, area)
+    masks = {number: np.packbits(of_frame.mask).tobytes()}
+    result = FrameResult.of(number, of_frame)
+    return UltrasoundPrediction(ultrasound, Frame(number, area.paste(scanned)), of_frame, (result,), masks)
 
 
 def in_frame(prediction: Prediction, area: ScanArea) -> Prediction:

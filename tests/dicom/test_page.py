@@ -1,14 +1,17 @@
 """DICOM dropped on the page: frames cut to the scanned area, sizes in mm, and nothing of the patient."""
 
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
+from busi_keras.imaging import encode_png, read_image
 from busi_keras.inference.predictor import Predictor
 from busi_keras.web.app import create_app
 from busi_keras.web.served_model import ServedModel
@@ -64,6 +67,44 @@ def test_frames_of_a_cine_are_cut_to_the_scanned_area_and_measured_in_mm(
     assert any("burnt-in annotation" in warning for warning in found["warnings"])
     text = str(cases)
     assert not [word for word in patient if word in text]
+
+
+def test_results_for_the_archive_are_of_the_frame_shown_and_lie_where_the_file_has_it(
+    client: TestClient,
+    ultrasound_file: Callable[..., Path],
+    region: Callable[..., Dataset],
+    patient: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    stored = np.zeros((3, 90, 120), np.uint8)
+    stored[1, 40:60, 50:80] = 250
+    file = ultrasound_file(
+        tmp_path / "cine.dcm", stored, SequenceOfUltrasoundRegions=[region((20, 10, 110, 80))], BurnedInAnnotation="NO"
+    )
+    given = upload(client, file)
+    cases = [client.post(f"/api/uploads/{given['key']}/frames/{index}").json() for index in range(3)]
+    assert all(case["dicom"] for case in cases)
+    answer = client.get(f"/api/cases/{cases[1]['key']}/dicom.zip")
+    assert answer.status_code == 200, answer.text
+    assert not [word for word in patient if word in str(answer.headers)]
+    with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+        written = {name[-7:-4].strip("_"): dcmread(BytesIO(archive.read(name))) for name in archive.namelist()}
+    source = dcmread(file)
+    assert {one.PatientID for one in written.values()} == {source.PatientID}
+    assert {one.Modality for one in written.values()} == {"SEG", "SR", "OT"}
+    mask = np.zeros((90, 120), bool)
+    image = client.get(f"/api/cases/{cases[1]['key']}/mask.png").content
+    mask[10:80, 20:110] = read_image(image)[..., 0] > 127
+    np.testing.assert_array_equal(written["seg"].pixel_array.reshape(90, 120) > 0, mask)
+    [group] = written["seg"].PerFrameFunctionalGroupsSequence
+    [referred] = group.DerivationImageSequence[0].SourceImageSequence
+    assert (referred.ReferencedSOPInstanceUID, referred.ReferencedFrameNumber) == (source.SOPInstanceUID, 2)
+    assert written["sc"].SourceImageSequence[0].ReferencedFrameNumber == 2
+
+    png = client.post("/api/uploads", content=encode_png(np.zeros((64, 64), np.uint8))).json()
+    plain = client.post(f"/api/uploads/{png['key']}/frames/0").json()
+    assert not plain["dicom"]
+    assert client.get(f"/api/cases/{plain['key']}/dicom.zip").status_code == 404
 
 
 @pytest.mark.parametrize(

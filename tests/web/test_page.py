@@ -308,6 +308,32 @@ def test_the_report_is_downloaded_and_the_figure_shown(page: Page, tmp_path: Pat
     assert page.locator("#figure").evaluate("image => image.naturalWidth") > 1500
 
 
+def test_of_a_cine_every_other_frame_is_asked_for_and_the_largest_lesion_opened(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cine(StillImage):
+        count = 6
+
+        def read(self, index: int) -> Frame:
+            image = np.full((90, 120, 3), 20, np.uint8)
+            image[20:60, 30 : 30 + (20, 0, 30, 60, 25, 0)[index]] = 200 - index
+            return Frame(image)
+
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
+    page.get_by_label("Of a cine").fill("2")
+    drop(page, write(tmp_path, "cine.png"))
+    shown(page, "cine.png, frame 3 of 6")
+    rows = page.locator("#case-table tbody tr")
+    expect(rows).to_have_count(3)
+    assert [row.split("\t")[0] for row in rows.all_inner_texts()] == [f"cine.png, frame {n}" for n in (1, 3, 5)]
+    expect(page.locator("#report-dicom")).to_be_hidden()
+
+    page.get_by_label("Of a cine").fill("0")
+    drop(page, write(tmp_path, "again.png"))
+    page.wait_for_timeout(200)
+    expect(rows).to_have_count(3)
+
+
 def test_ten_files_become_a_table_by_malignancy_that_opens_cases(page: Page, tmp_path: Path) -> None:
     drop(page, *[write(tmp_path, f"{index}.png", brightness=140 + 10 * index) for index in range(10)])
     rows = page.locator("#case-table tbody tr")

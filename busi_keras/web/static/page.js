@@ -169,18 +169,24 @@ function connectIntake() {
     showTableSoon();
     if (detail.single || !openCase) open(detail.case);
   });
+  intake.addEventListener("cine", ({ detail }) => {
+    say(`${detail.case.name}: frame ${detail.case.frame + 1} has the largest lesion`);
+    if (openCase?.key === detail.first.key) open(detail.case);
+  });
 }
 
 function add(files) {
   if (!files.length) return;
   $("refused").replaceChildren();
-  intake.add(files, model?.max_upload_bytes ?? Infinity);
+  if (!$("every").reportValidity()) return;
+  intake.add(files, model?.max_upload_bytes ?? Infinity, $("every").valueAsNumber);
 }
 
-function showProgress({ done, total, note }) {
+function showProgress({ done, total, note, frame, frames }) {
   $("progress").hidden = !total;
-  $("progress-bar").max = Math.max(1, total);
+  $("progress-bar").max = total > 1 ? total : Math.max(1, frames);
   if (total > 1) $("progress-bar").value = done;
+  else if (frames) $("progress-bar").value = frame;
   else $("progress-bar").removeAttribute("value");
   const count = total > 1 ? `${done} of ${total} images` : "Analysing";
   $("progress-text").textContent = note ? `${count}: ${note}` : count;
@@ -291,6 +297,8 @@ function showTable() {
   if (openCase) {
     $("report-pdf").href = `/api/cases/${openCase.key}/report.pdf${query}`;
     $("report-json").href = `/api/cases/${openCase.key}/report.json${query}`;
+    $("report-dicom").href = `/api/cases/${openCase.key}/dicom.zip`;
+    $("report-dicom").hidden = !openCase.dicom;
   }
 }
 

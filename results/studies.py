@@ -27,6 +27,9 @@ COLUMNS = {
     "malignant_auc": "malignant AUC",
     "calibration_error": "calibration error",
 }
+LEAKAGE = "leakage.json"
+LEAKING = ("dice", "lesion_dice", "accuracy", "macro_f1", "malignant_auc")
+ORIGINAL = "| original multitask-cnn, ImageNet ResNet50, epoch chosen on these images | 0.650 | 0.556 | 0.910 | 0.900 |"
 WEIGHTS = {"none": "from scratch", "imagenet": "ImageNet"}
 
 
@@ -90,6 +93,40 @@ def studies_table(results: Path) -> str:
         if is_complete(study) and (scores := _document(study)["public_table"])
     }
     return "\n".join([*lines, *(["", public_table(public)] if public else [])])
+
+
+def seed_table(results: Path) -> str:
+    """Studies of the original's own split beside the original's last row, the last epoch beside the chosen one."""
+    studies = [StudyFolder(folder) for folder in sorted(results.glob("*/")) if is_study(folder)]
+    lines = ["| n = 156 | Dice | IoU | accuracy | macro F1 |", "|---|---|---|---|---|", ORIGINAL]
+    for study in studies:
+        if study.experiment.protocol != "seed" or not is_complete(study):
+            continue
+        intervals = _document(study)["intervals"]
+        scored = [Interval(**intervals[name]) for name in ("dice", "iou", "accuracy", "macro_f1")]
+        lines.append(f"| {study.folder.name}, scored the same way | {' | '.join(map(str, scored))} |")
+        for kind, row in study.finished()[0].epochs().items():
+            values = " | ".join(f"{row[name]:.3f}" for name in ("val_dice", "val_iou", "val_accuracy"))
+            lines.append(f"| its {kind} epoch, {row['epoch'] + 1}, at the network's size | {values} | |")
+    return "\n".join(lines)
+
+
+def leakage_line(results: Path) -> str:
+    """What plain folds report beyond grouped ones: what leaks from near-duplicates on both sides."""
+    file = results / LEAKAGE
+    if not file.exists():
+        return ""
+    found = json.loads(file.read_text())
+    parts = []
+    for name in LEAKING:
+        one = found["differences"][name]
+        low, high = one["interval"]["low"], one["interval"]["high"]
+        parts.append(f"{COLUMNS[name]} {one['first']:.3f} instead of {one['second']:.3f} ({low:+.3f} to {high:+.3f})")
+    return (
+        f"What leakage adds: `{found['first']}` splits near-duplicates as chance has it, `{found['second']}` keeps "
+        f"them together; else they are equal, n = {found['n']}. The leaky one reports {', '.join(parts)}: 95 % intervals of "
+        "the difference, by paired bootstrap over groups."
+    )
 
 
 def _row(study: StudyFolder) -> str:

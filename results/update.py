@@ -21,7 +21,7 @@ from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
 from results.ablations import PAGE, ablations_page  # noqa: E402
 from results.made import MADE_FILE, made, shared_experiment  # noqa: E402
-from results.studies import encoder, is_study, studies_table, take_study  # noqa: E402
+from results.studies import encoder, is_study, leakage_line, seed_table, studies_table, take_study  # noqa: E402
 
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
@@ -155,6 +155,8 @@ def readme(text: str) -> str:
     for name, table in {
         "results": results_table(),
         "studies": studies_table(RESULTS),
+        "leakage": leakage_line(RESULTS),
+        "seed": seed_table(RESULTS),
         "speed": speed_table(),
         "feeding": feeding_and_memory(),
         "gradcam": gradcam_table(),

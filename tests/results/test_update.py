@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from busi_keras.evaluation.comparison import compare_studies
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.workflows.study import run_study
 
@@ -84,6 +85,39 @@ def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(
     other = make_study(tmp_path / "other" / "kfold-small", "kfold", range(1), folds=3, epochs=9)
     with pytest.raises(SystemExit, match=r"fold-0 is of another experiment than .* \(weights .*; epochs 1, not 9\)"):
         update.main([str(other)])
+
+
+def test_the_original_stands_beside_the_study_of_its_split(
+    update: ModuleType, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    study = make_study(tmp_path / "seed-small", "seed", range(1))
+    row = {"stage": "multitask-cnn", "epoch": 1, "val_dice": 0.4, "val_iou": 0.3, "val_accuracy": 0.2, "val_score": 0.3}
+    first = row | {"epoch": 0, "val_dice": 0.6, "val_score": 0.4}
+    (study / "fold-0" / "history.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(row)}\n")
+    given = {"protocol": "seed", "approach": "multitask-cnn"}
+    dice = run_study(given, str(phantom_folder), study, resamples=20).study.intervals["dice"]
+    lines = update.seed_table(tmp_path).splitlines()
+    assert lines[2].endswith("| 0.650 | 0.556 | 0.910 | 0.900 |")
+    assert lines[3].startswith(f"| seed-small, scored the same way | {dice} |")
+    assert lines[4:] == [
+        "| its chosen epoch, 1, at the network's size | 0.600 | 0.300 | 0.200 | |",
+        "| its last epoch, 2, at the network's size | 0.400 | 0.300 | 0.200 | |",
+    ]
+
+
+def test_leakage_is_what_plain_folds_report_beyond_grouped_ones(
+    update: ModuleType, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    folders = (
+        make_study(tmp_path / "leaky", "leaky", range(2), dice=0.8),
+        make_study(tmp_path / "kfold", "kfold", range(2)),
+    )
+    found = compare_studies(*map(StudyFolder, folders), groups=[], resamples=50)
+    (tmp_path / "leakage.json").write_text(json.dumps(found.to_json()))
+    line, one = update.leakage_line(tmp_path), found.differences["lesion_dice"]
+    assert f"lesion Dice {one.first:.3f} instead of {one.second:.3f} ({one.interval.low:+.3f} to" in line
+    assert one.interval.low > 0.05
+    assert "n = 48" in line
 
 
 def test_results_agree_with_their_own_per_image_numbers() -> None:

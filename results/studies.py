@@ -124,8 +124,8 @@ def leakage_line(results: Path) -> str:
         parts.append(f"{COLUMNS[name]} {one['first']:.3f} instead of {one['second']:.3f} ({low:+.3f} to {high:+.3f})")
     return (
         f"What leakage adds: `{found['first']}` splits near-duplicates as chance has it, `{found['second']}` keeps "
-        f"them together; else they are equal, n = {found['n']}. The leaky one reports {', '.join(parts)}: 95 % intervals of "
-        "the difference, by paired bootstrap over groups."
+        f"them together; else they are equal, n = {found['n']}. The leaky one reports {', '.join(parts)}: 95 % "
+        "intervals of the difference, by paired bootstrap over groups."
     )
 
 

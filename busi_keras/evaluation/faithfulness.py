@@ -99,9 +99,9 @@ class Faithfulness:
 
     Attributes:
         localization: against the true mask; None where that is not known or empty, or the map is flat.
-        perturbation: None where the map is flat, explains no class, or it was not measured.
+        perturbation: of the class, or of the lesion's pixels; None where the map is flat or it was not measured.
         randomization: rank correlation with the maps of random heads, in [-1, 1], near 0 where the map is right; None
-            as `perturbation`.
+            as `perturbation`, and where the map explains no class.
     """
 
     localization: Localization | None = None

@@ -21,7 +21,7 @@ COLOUR_MAPS = ("viridis", "cividis", "magma", "jet")
 TRUE_COLOUR, PREDICTED_COLOUR = "#ffffff", "#e66100"
 PANEL_INCHES = 3.4
 DPI = 150
-SHEET_PANEL_INCHES, SHEET_DPI = 2.4, 130
+SHEET_PANEL_INCHES, SHEET_DPI = 2.4, 160
 
 DRAWING = threading.RLock()
 """Matplotlib's settings belong to the whole process: threads that draw hold this."""
@@ -99,12 +99,18 @@ def draw_contact_sheet(rows: Sequence[tuple[str, PanelData]], path: Path, colour
     )
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(rows), count, squeeze=False)
+    maps: list[AxesImage] = []
     for axes, (name, data) in zip(grid, rows, strict=True):
         shown = list(axes)
         if with_true and data.true_mask is None:
             shown.pop(1).set_axis_off()
-        _draw_row(shown, data, colour_map)
+        if (drawn := _draw_row(shown, data, colour_map)) is not None:
+            maps.append(drawn)
         axes[0].text(-0.04, 0.5, name, transform=axes[0].transAxes, rotation=90, ha="right", va="center", fontsize=8)
+    if maps:
+        figure.colorbar(
+            maps[0], ax=list(grid[:, -1]), shrink=min(1.0, 1.6 / len(rows)), label="share of the largest value"
+        )
     figure.suptitle(". ".join([*_whose_warnings(rows), RESEARCH_USE]), fontsize=9, wrap=True)
     figure.savefig(path, dpi=SHEET_DPI)
 

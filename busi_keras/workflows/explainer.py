@@ -9,7 +9,7 @@ from busi_keras.errors import UsageError
 from busi_keras.evaluation.faithfulness import Faithfulness, Localization, Perturbation, localization, perturbation
 from busi_keras.explain.gradcam import GradCam
 from busi_keras.explain.randomization import Randomization
-from busi_keras.imaging import Letterbox
+from busi_keras.imaging import MASK_THRESHOLD, Letterbox
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Prediction, Predictor
 
@@ -57,15 +57,26 @@ class Explainer:
     def faithfulness(
         self, image: np.ndarray, prediction: Prediction, heat_map: np.ndarray | None, true_mask: np.ndarray | None
     ) -> Faithfulness:
-        """What speaks for or against a heat map of an image."""
-        if heat_map is None or self._target == LESION:
-            return Faithfulness(located(heat_map, true_mask))
+        """What speaks for or against a heat map of an image; where it lies, only with a true mask."""
+        if heat_map is None:
+            return Faithfulness()
+        if self._target == LESION:
+            return Faithfulness(located(heat_map, true_mask), self._lesion_perturbed(image, heat_map))
         label = self._label(prediction)
         return Faithfulness(
             located(heat_map, true_mask),
             perturbed(self._predictor, image, heat_map, label),
             self._randomization.correlations(self._pixels(image), np.array([label]))[0] if self._cam else None,
         )
+
+    def _lesion_perturbed(self, image: np.ndarray, heat_map: np.ndarray) -> Perturbation | None:
+        """What becomes of the probability of lesion over the pixels that are outlined in the whole image."""
+        pixels, engine = self._pixels(image), self._predictor.engine
+        outlined = engine.run(pixels).mask[0] > MASK_THRESHOLD
+        if not outlined.any():
+            return None
+        probability = lambda images: engine.run(images).mask[:, outlined].mean(axis=1)  # noqa: E731
+        return perturbation(pixels[0], self._box(image).apply(heat_map), probability)
 
     @cached_property
     def _randomization(self) -> Randomization:

@@ -23,17 +23,27 @@ from busi_keras.workflows.predict import Failed
 
 FORMATS = ("png", "svg", "pdf")
 TITLES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "hirescam": "HiResCAM"}
+MEASURES = {
+    "energy_inside": "inside the lesion",
+    "chance": "by chance",
+    "pointing_game": "largest value inside",
+    "iou": "IoU",
+    "deletion": "deletion",
+    "insertion": "insertion",
+    "randomization": "like a random head's",
+}
 SHEET_ROWS = 8
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One image's figure and what stands in it."""
+    """One image's figure and what stands in it; `flat` where nothing speaks for the target, so that no map is drawn."""
 
     path: Path
     figure: Path
     prediction: Prediction
     target: str
+    flat: bool
     faithfulness: Faithfulness
 
     def to_json(self) -> dict[str, Any]:
@@ -45,16 +55,19 @@ class Explained:
             "probabilities": dict(zip(CLASSES, self.prediction.probabilities, strict=True)),
             "lesions": [asdict(lesion) for lesion in self.prediction.lesions],
             "target": self.target,
+            "flat": self.flat,
             "faithfulness": self.faithfulness.to_json(),
             "warnings": list(self.prediction.warnings),
         }
 
     def summary(self) -> str:
         """A line: the figure, what it explains, and whether to believe it."""
-        names = {"energy_inside": "inside the lesion", "deletion": "deletion", "insertion": "insertion"}
+        line = f"{self.figure}: {self.prediction.label}"
+        if self.flat:
+            return f"{line}, no heat map: nothing in the image speaks for {self.target}"
         numbers = self.faithfulness.to_json()
-        shown = [f"{name} {numbers[key]:.2f}" for key, name in names.items() if numbers[key] is not None]
-        return f"{self.figure}: {self.prediction.label}, heat map for {self.target}" + "".join(f", {s}" for s in shown)
+        shown = [f"{name} {numbers[key]:.2f}" for key, name in MEASURES.items() if numbers[key] is not None]
+        return ", ".join([f"{line}, heat map for {self.target}", *shown])
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,8 @@ def explain_paths(
     """
     if target not in TARGETS:
         raise UsageError(f"--target is {target}; it must be one of {', '.join(TARGETS)}")
+    if method not in TITLES:
+        raise UsageError(f"--method is {method}; it must be one of {', '.join(TITLES)}")
     if figure_format not in FORMATS:
         raise UsageError(f"--format is {figure_format}; it must be one of {', '.join(FORMATS)}")
     if colour_map not in COLOUR_MAPS:
@@ -144,7 +159,7 @@ def explain_paths(
         with replacing(figure) as part:
             draw_panels(data, part, colour_map)
         faithfulness = explainer.faithfulness(image, prediction, heat_map, true_mask)
-        explained.append(Explained(path, figure, prediction, shown, faithfulness))
+        explained.append(Explained(path, figure, prediction, shown, heat_map is None, faithfulness))
         page.append((names[path], data))
         if len(page) == SHEET_ROWS:
             write_page()

@@ -3,6 +3,7 @@
 https://www.tensorflow.org/tfx/serving/api_rest; requests and answers are in its column format.
 """
 
+import base64
 import http.client
 import json
 import urllib.error
@@ -70,11 +71,13 @@ class RestClient:
 
 def _jsonable(tensor: np.ndarray) -> list[Any]:
     if tensor.dtype == object:
-        return [text.decode() for text in tensor]
+        return [{"b64": base64.b64encode(content).decode()} for content in tensor]
     return np.round(tensor.astype(np.float64), _DECIMALS).tolist()
 
 
 def _tensor(values: Any) -> np.ndarray:
+    if values and isinstance(values[0], dict):
+        return np.array([base64.b64decode(value["b64"]) for value in values], object)
     array = np.array(values)
     if array.dtype.kind == "U":
         return np.array([text.encode() for text in array.ravel()], object)

@@ -263,7 +263,7 @@ def table(results: dict[str, Any]) -> str:
         throughput = one[f"images_per_second_batch_{BATCH}"]
         lines.append(
             f"{name:<15}{one['median_ms']:6.0f} {one['percentile_95_ms']:6.0f} {one['time_ratio']:6.2f}"
-            f" {throughput:9.2f} {one['peak_megabytes']:8.0f} {one['megabytes']:8.1f}"
+            f" {throughput:9.2f} {one['peak_megabytes'] or float('nan'):8.0f} {one['megabytes']:8.1f}"
             + ("" if one["quiet"] else "   never quiet")
         )
     if results["int8_size_ratio"]:

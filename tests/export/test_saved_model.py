@@ -1,6 +1,7 @@
 """The SavedModel as TF Serving sees it: loaded where Keras cannot be imported, compared with the Predictor."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from busi_keras.card import Card, read_card
+from busi_keras.card import Card, attach_card, read_card
 from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
 from busi_keras.export.saved_model import export_saved_model
@@ -216,3 +217,17 @@ def test_a_failed_export_leaves_nothing(stored_network: Path, tmp_path: Path) ->
 def box(found: np.ndarray) -> list[int]:
     places = np.argwhere(found)
     return [*places.min(axis=0), *places.max(axis=0)] if len(places) else []
+
+
+def test_a_network_that_pytorch_stored_answers_the_same(
+    stored_network: Path, answers: Path, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    stored = tmp_path / "torch.keras"
+    code = "import sys, keras, busi_keras.models; keras.models.load_model(sys.argv[1]).save(sys.argv[2])"
+    environment = os.environ | {"KERAS_BACKEND": "torch"}
+    subprocess.run([sys.executable, "-c", code, stored_network, stored], check=True, env=environment)
+    attach_card(stored, read_card(stored_network))
+    served = tf.saved_model.load(str(export_saved_model(stored, tmp_path / "served"))).signatures["pixels"]
+    found, expected = served(image=tf.constant(pixels)), np.load(answers / "pixels.npz")
+    for name in OUTPUTS:
+        np.testing.assert_allclose(found[name].numpy(), expected[name], atol=1e-5)

@@ -20,6 +20,7 @@ import pytest
 from busi_keras.errors import UsageError
 from busi_keras.imaging import encode_png, read_image
 from busi_keras.inference.engines import server as server_engine
+from busi_keras.inference.engines.grpc import GrpcClient
 from busi_keras.inference.engines.rest import RestClient
 from busi_keras.inference.engines.server import Address, ServerEngine
 from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Prediction, Predictor
@@ -169,23 +170,44 @@ def test_over_grpc_predictions_and_warnings_are_those_of_the_stored_network(
         predictor.predict(images[:1])
 
 
-def test_bytes_over_rest_come_back_as_base64_and_bad_ones_name_their_row(url: str, image_files: list[Path]) -> None:
-    def post(contents: list[bytes]) -> dict:
-        import urllib.request
+def test_over_grpc_faults_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    grpc = pytest.importorskip("grpc")
+    service = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+    from tensorflow_serving.apis.predict_pb2 import PredictResponse
 
-        rows = [{"b64": base64.b64encode(content).decode()} for content in contents]
-        body = json.dumps({"signature_name": "explain", "inputs": {"image_bytes": rows}}).encode()
-        try:
-            with urllib.request.urlopen(f"{url}:predict", body) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            return json.load(error)
+    asked: list[str] = []
 
-    good = image_files[0].read_bytes()
-    outputs = post([good])["outputs"]
-    png = base64.b64decode(outputs["heatmap_png_bytes"][0]["b64"])
-    assert read_image(png).shape == read_image(good).shape
-    assert "image_bytes[1] is no PNG, JPEG, BMP or GIF file" in post([good, b"no image"])["error"]
+    class Faulty(service.PredictionServiceServicer):
+        def Predict(self, request: object, context: object) -> PredictResponse:  # noqa: N802
+            asked.append(request.model_spec.name)
+            if request.model_spec.name == "slow":
+                time.sleep(0.5)
+            if request.model_spec.name == "busy":
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full")
+            return PredictResponse()
+
+    running = grpc.server(ThreadPoolExecutor(2))
+    service.add_PredictionServiceServicer_to_server(Faulty(), running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    running.start()
+
+    def engine(model: str) -> ServerEngine:
+        address = Address.parse(f"grpc://127.0.0.1:{port}/v1/models/{model}")
+        return ServerEngine(address, GrpcClient(address, timeout_s=0.2))
+
+    try:
+        with pytest.raises(UsageError, match=r"does not answer within 0\.2 s"):
+            engine("slow").run(IMAGES)
+        with pytest.raises(UsageError, match="queue is full"):
+            engine("busy").run(IMAGES)
+        with pytest.raises(UsageError, match="outputs are missing"):
+            engine("empty").run(IMAGES)
+    finally:
+        running.stop(None)
+    assert (asked.count("slow"), asked.count("busy"), asked.count("empty")) == (1, 3, 1)
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    with pytest.raises(UsageError, match=r"not installed; pip install -r requirements-serving\.txt, or give the http"):
+        engine("busy")
 
 
 def test_the_command_line_asks_a_server_and_imports_no_keras(url: str, image_files: list[Path], tmp_path: Path) -> None:

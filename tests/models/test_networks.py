@@ -183,20 +183,25 @@ def test_weights_follow_what_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_pat
 COMPARE = """
 import sys, keras, numpy as np, busi_keras.models
 from pathlib import Path
+from busi_keras.explain.gradcam import GradCam
+from busi_keras.explain.methods import METHODS
 folder = Path(sys.argv[1])
 images = np.load(folder / "images.npy")
 for path in folder.glob("*.keras"):
-    outputs = keras.models.load_model(path).predict_on_batch(images)
-    np.savez(path.with_suffix(f".{keras.backend.backend()}.npz"), **outputs)
+    network = keras.models.load_model(path)
+    maps = {method: GradCam(network, method).of_class(images, np.arange(len(images))) for method in METHODS}
+    maps["lesion map"] = GradCam(network).of_lesion(images)
+    values = {name: np.stack([one.values for one in found]) for name, found in maps.items()}
+    np.savez(path.with_suffix(f".{keras.backend.backend()}.npz"), **network.predict_on_batch(images), **values)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the other backends are started from here")
-def test_one_file_gives_the_same_outputs_on_every_backend(images: np.ndarray, tmp_path: Path) -> None:
+def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", images)
-    expected = {}
-    for name in ("multitask", "multitask-cnn", "two-stage"):
+    names = ("multitask", "multitask-cnn", "two-stage")
+    for name in names:
         network = NETWORKS[name][0]()
         if name != "multitask":  # an untrained ResNet50 is lively by itself, an untrained MobileNetV2 gives zeros
             network = _lively(network)
@@ -204,15 +209,17 @@ def test_one_file_gives_the_same_outputs_on_every_backend(images: np.ndarray, tm
         features = np.random.default_rng(6).uniform(0, 2, (20, head.get_layer("texture").output.shape[-1]))
         head.get_layer("distance").fit(features.astype(np.float32))
         network.save(tmp_path / f"{name}.keras")
-        expected[name] = run(network, images)
-    for backend in ("jax", "torch"):
+    for backend in ("tensorflow", "jax", "torch"):
         environment = os.environ | {"KERAS_BACKEND": backend}
         subprocess.run([sys.executable, "-c", COMPARE, tmp_path], check=True, env=environment)
-        for name, outputs in expected.items():
-            found = np.load(tmp_path / f"{name}.{backend}.npz")
-            for task, values in outputs.items():
-                assert np.abs(values).max() > 0.01
-                np.testing.assert_allclose(found[task], values, atol=1e-4, rtol=1e-4)
+    for name in names:
+        expected = np.load(tmp_path / f"{name}.tensorflow.npz")
+        assert {"mask", "label", "novelty", "gradcam", "gradcam++", "hirescam", "lesion map"} == set(expected)
+        for task, values in expected.items():
+            assert task == "lesion map" or np.abs(values).max() > 0.01, task
+            for backend in ("jax", "torch"):
+                found = np.load(tmp_path / f"{name}.{backend}.npz")[task]
+                np.testing.assert_allclose(found, values, atol=1e-4, rtol=1e-4, err_msg=f"{name} {task} {backend}")
 
 
 def _lively(network: keras.Model) -> keras.Model:

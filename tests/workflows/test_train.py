@@ -78,6 +78,9 @@ def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_fol
 
     again = evaluate_run(folder, perturb=1)
     assert set(again.heat_maps) == {"benign", "malignant", "normal"}
+    for found in again.heat_maps.values():
+        assert found["n_deletion"] == found["n_insertion"] == found["n_randomization"] <= 1
+        assert found["deletion"] is None or 0 <= found["deletion"] <= 1
     assert again.metrics.dice == pytest.approx(metrics["dice"], abs=1e-4)
     assert again.metrics.accuracy == metrics["accuracy"]
 

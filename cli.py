@@ -301,6 +301,7 @@ def serve(
         typer.Option(help="Save readers' corrections into this folder, in BUSI's layout.", show_default="none saved"),
     ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in the default browser.")] = False,
+    max_upload: Annotated[int, typer.Option(help="Refuse files of more megabytes.")] = 256,
     backend: Backend = None,
 ) -> None:
     """Open a page on this machine: drop images, see what, where, how sure and why. Research use, not a diagnosis."""
@@ -311,7 +312,7 @@ def serve(
             _set_backend(backend)
         from busi_keras.web.serve import serve as serve_page
 
-        serve_page(model, host, port, corrections, browser)
+        serve_page(model, host, port, corrections, browser, max_upload)
 
 
 @app.command()

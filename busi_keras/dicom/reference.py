@@ -6,6 +6,8 @@ Results go back to where the file came from, so they bear the patient's name as 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from busi_keras.dicom.library import pydicom
@@ -46,6 +48,16 @@ def reference(ultrasound: Ultrasound) -> Any:
     copy.Modality = "US"
     copy.SpecificCharacterSet = UTF_8
     return copy
+
+
+def kept_for_results(ultrasound: Ultrasound) -> Ultrasound:
+    """The same file with no more of its header than results take over; its frames cannot be decoded any more."""
+    header = deepcopy(ultrasound.header)
+    wanted = {pydicom("pydicom.datadict").tag_for_keyword(keyword) for keyword in (*_TYPE_1, *_TYPE_2, *_TYPE_3)}
+    wanted.add(0x00080005)  # the character set of the names
+    for tag in set(header.keys()) - wanted:
+        del header[tag]
+    return replace(ultrasound, header=header)
 
 
 def result_stem(ultrasound: Ultrasound) -> str:

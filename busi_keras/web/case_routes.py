@@ -4,6 +4,7 @@ import base64
 import binascii
 import csv
 import io
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +37,9 @@ COLUMNS = (
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 NOT_THERE: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "There is no such case."}}
+BUSY: dict[int | str, dict[str, Any]] = {
+    503: {"model": ErrorAnswer, "description": "Too many images are being worked on; ask again after `Retry-After`."}
+}
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}, **NOT_THERE}
 
 ThresholdName = Annotated[str | None, Query(description="One of the model's thresholds; the most sensitive if none.")]
@@ -96,39 +100,46 @@ def mask_probability(key: str, session: TheSession) -> Response:
     return _png(session.case(key).folder / "mask_probability.png")
 
 
-@router.get("/{key}/heat_map.png", responses=PNG, response_class=Response)
-def heat_map(key: str, session: TheSession) -> Response:
+@router.get("/{key}/heat_map.png", responses=PNG | BUSY, response_class=Response)
+def heat_map(key: str, service: TheService, session: TheSession) -> Response:
     """Grad-CAM of the class, in colours (viridis)."""
     case = session.case(key)
     if not case.has_heat_map:
         raise NotThereError("nothing in this image speaks for the class, so there is no heat map")
-    grey = read_image((case.folder / "heat_map.png").read_bytes())[..., 0]
-    return Response(encode_png(_colours()[grey]), media_type="image/png")
+    with _place(case, service):
+        grey = read_image((case.folder / "heat_map.png").read_bytes())[..., 0]
+        return Response(encode_png(_colours()[grey]), media_type="image/png")
 
 
-@router.get("/{key}/figure.png", responses=PNG, response_class=Response)
+@router.get("/{key}/figure.png", responses=PNG | BUSY, response_class=Response)
 def figure(key: str, service: TheService, session: TheSession) -> Response:
     """Input, mask, heat map and overlay in one row; with the reader's mask where there is one."""
-    return Response(encode_png(_report(session.case(key), service, None).figure()), media_type="image/png")
+    case = session.case(key)
+    with _place(case, service):
+        return Response(encode_png(_report(case, service, None).figure()), media_type="image/png")
 
 
-@router.get("/{key}/report.pdf", responses={200: {"content": {"application/pdf": {}}}}, response_class=Response)
+@router.get("/{key}/report.pdf", responses={200: {"content": {"application/pdf": {}}}} | BUSY, response_class=Response)
 def report_pdf(key: str, service: TheService, session: TheSession, threshold: ThresholdName = None) -> Response:
     """The report on one page."""
-    content = _report(session.case(key), service, threshold).to_pdf()
+    case = session.case(key)
+    with _place(case, service):
+        content = _report(case, service, threshold).to_pdf()
     return _download(content, "application/pdf", "busi-keras-report.pdf")
 
 
-@router.get("/{key}/report.json", responses=NOT_THERE, response_class=JSONResponse)
+@router.get("/{key}/report.json", responses=NOT_THERE | BUSY, response_class=JSONResponse)
 def report_json(key: str, service: TheService, session: TheSession, threshold: ThresholdName = None) -> JSONResponse:
     """The report as JSON, with image, mask and figure in base64."""
-    document = _report(session.case(key), service, threshold).to_json()
+    case = session.case(key)
+    with _place(case, service):
+        document = _report(case, service, threshold).to_json()
     return JSONResponse(document, headers=_as_file("busi-keras-report.json"))
 
 
 @router.get(
     "/{key}/dicom.zip",
-    responses={200: {"content": {"application/zip": {}}}, **NOT_THERE, 422: {"model": ErrorAnswer}},
+    responses={200: {"content": {"application/zip": {}}}, **NOT_THERE, **BUSY, 422: {"model": ErrorAnswer}},
     response_class=Response,
 )
 def dicom_results(key: str, service: TheService, session: TheSession) -> Response:
@@ -137,8 +148,10 @@ def dicom_results(key: str, service: TheService, session: TheSession) -> Respons
     case = session.case(key)
     if case.ultrasound is None:
         raise NotThereError("this image is not from a DICOM file, so there are no results in DICOM")
-    found = predicted_frame(case.ultrasound, case.frame + 1, case.image(), case.prediction())
-    return _download(found.dicom_results(service.model.card).to_zip(), "application/zip", "busi-keras-dicom.zip")
+    with _place(case, service):
+        found = predicted_frame(case.ultrasound, case.frame + 1, case.image(), case.prediction())
+        content = found.dicom_results(service.model.card).to_zip()
+    return _download(content, "application/zip", "busi-keras-dicom.zip")
 
 
 @router.put(
@@ -178,6 +191,11 @@ def _drawn_mask(said: CorrectionRequest, case: Case) -> np.ndarray | None:
         height, width = drawn.shape
         raise UsageError(f"the mask is {width} x {height} px; draw it on the image, {case.width} x {case.height} px")
     return drawn
+
+
+def _place(case: Case, service: Service) -> AbstractContextManager[None]:
+    """In the queue of what is in memory at full size, predicted or drawn; raises `QueueFullError`."""
+    return service.queue.place(case.width * case.height)
 
 
 def _report(case: Case, service: Service, threshold: str | None) -> CaseReport:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from busi_keras.dicom.detection import is_dicom
+from busi_keras.dicom.reference import kept_for_results
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.dicom.ultrasound import Ultrasound, read_ultrasound
@@ -30,7 +31,7 @@ class Frame:
         warnings: why not to trust what is said of it; they stand before the network's own.
         scan_area: where it lies in the file's frame; None where it is all of it.
         may_name_patient: whether its file lets a name be written on it.
-        ultrasound: the DICOM file that it is from; None where it is from another kind.
+        ultrasound: of a DICOM file, what its results need; None where it is from another kind.
     """
 
     image: np.ndarray
@@ -92,6 +93,7 @@ class Dicom:
 
     def __init__(self, upload: Path) -> None:
         self._ultrasound = read_ultrasound(upload, name="this file")
+        self._kept = kept_for_results(self._ultrasound)
         self.count = self._ultrasound.frame_count
         self.pixels = self._ultrasound.rows * self._ultrasound.columns
 
@@ -105,5 +107,5 @@ class Dicom:
             (*unsaid, *file.warnings),
             None if file.scan_area.is_whole else file.scan_area,
             file.may_name_patient,
-            file,
+            self._kept,
         )

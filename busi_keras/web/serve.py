@@ -15,6 +15,7 @@ from busi_keras.workflows.models import RUNS, newest_run
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 GRACE_SECONDS = 5
+MAX_UPLOAD_MEGABYTES = 256
 
 
 def serve(
@@ -23,6 +24,7 @@ def serve(
     port: int = 8000,
     corrections: Path | None = None,
     browser: bool = False,
+    max_upload_megabytes: int = MAX_UPLOAD_MEGABYTES,
 ) -> None:
     """Serves the page; comes back when the process is told to end. The model is loaded after the page is there.
 
@@ -32,6 +34,7 @@ def serve(
         port: to listen on; 0 for any that is free.
         corrections: where corrections are saved, in BUSI's layout; None to save none.
         browser: whether to open the page in the default browser.
+        max_upload_megabytes: a larger file is refused, in 10^6 bytes.
 
     Raises:
         UsageError: what the page needs is not installed, there is no such model, the port is taken, or only one of
@@ -50,6 +53,8 @@ def serve(
     path = model if model is not None else newest_run(RUNS)
     if not model_files(path):
         raise UsageError(f"{path} does not exist, or holds no model; name a run folder or a stored model")
+    if not 1 <= max_upload_megabytes < 2000:
+        raise UsageError(f"--max-upload is {max_upload_megabytes}; it must be from 1 to 1999, in megabytes")
     if corrections is not None:
         _check_writable(corrections)
     listener = _listen(host, port)
@@ -60,6 +65,7 @@ def serve(
         credentials,
         allowed_hosts(host),
         cookie=f"busi_keras_{listener.getsockname()[1]}",
+        max_upload_bytes=max_upload_megabytes * 1_000_000,
     )
     served = ServedModel(path)
     config = uvicorn.Config(

@@ -15,8 +15,9 @@ from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.lesion_size import lesion_size
+from busi_keras.dicom.reference import result_stem
 from busi_keras.dicom.regions import Spacing
-from busi_keras.dicom.results import ResultFiles, Results
+from busi_keras.dicom.results import ResultFiles
 from busi_keras.dicom.ultrasound import read_ultrasound
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.lesions import Lesion
@@ -169,17 +170,19 @@ def predict_files(
 
     Args:
         output: where `NAME_mask.png`, `NAME_overlay.png`, `predictions.csv` and `predictions.json` are written; None
-            to write nothing.
+            to write nothing. NAME is the image's; a DICOM file's may be its patient's, so there it is
+            `dicom.reference.result_stem`.
         progress: called after each image, each frame of a DICOM file, and each file that cannot be read.
-        dicom_output: where results of DICOM files are written as DICOM, called by `dicom.reference.result_stem`; None
-            to write none.
+        dicom_output: where results of DICOM files are written as DICOM, called likewise; None to write none.
         every: look at every n-th frame of a DICOM file, from the first.
         more: called with the number of a DICOM file's frames after the first.
 
     Raises:
         UsageError: the disk is full.
     """
-    names = output_names(files)
+    in_dicom = {path: is_dicom(path) for path in files}
+    images = [path for path in files if not in_dicom[path]]
+    names = output_names(images)
     done: list[Predicted] = []
     failed: list[Failed] = []
 
@@ -194,8 +197,6 @@ def predict_files(
             except UsageError as error:
                 fail(path, error)
 
-    in_dicom = {path: is_dicom(path) for path in files}
-    images = [path for path in files if not in_dicom[path]]
     for (path, image), prediction in predictor.stream(readable(images)):
         mask = None if output is None else _write_pictures(output, names[path], image, prediction.mask)
         done.append(Predicted.of(path, prediction, mask))
@@ -210,12 +211,11 @@ def predict_files(
         except UsageError as error:
             fail(path, error)
             continue
-        mask = None if output is None else _write_pictures(output, names[path], found.scanned, found.prediction.mask)
+        stem = _of_its_own(result_stem(ultrasound), written)
+        mask = None if output is None else _write_pictures(output, stem, found.scanned, found.prediction.mask)
+        result_files = None
         if results is not None and dicom_output is not None:
-            written[results.stem] += 1
-            result_files = _of_its_own(results, written[results.stem]).write(dicom_output)
-        else:
-            result_files = None
+            result_files = replace(results, stem=stem).write(dicom_output)
         predicted = Predicted.of(path, found.prediction, mask)
         done.append(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=result_files))
     order = {path: place for place, path in enumerate(files)}
@@ -227,9 +227,10 @@ def predict_files(
     return result
 
 
-def _of_its_own(results: Results, number: int) -> Results:
+def _of_its_own(stem: str, written: Counter[str]) -> str:
     """Two files of one instance do not write over each other's results."""
-    return replace(results, stem=f"{results.stem}_{number}") if number > 1 else results
+    written[stem] += 1
+    return f"{stem}_{written[stem]}" if written[stem] > 1 else stem
 
 
 def _line(one: Predicted) -> str:

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,7 +131,13 @@ def test_dicom_files_in_a_folder_are_predicted_with_the_images_and_bad_ones_list
     assert image["lesions"][0]["size"]["unit"] == "px"
 
     assert read_mask(Path(still["mask"])).shape == (100, 120)
-    assert read_image(out / "b_overlay.png")[:8].max() == 0
+    overlay = Path(still["mask"].replace("_mask.png", "_overlay.png"))
+    assert read_image(overlay)[:8].max() == 0
+    assert {path.name for path in out.iterdir() if re.search("IM0007|^b_|c_", path.name)} == {
+        "c_mask.png",
+        "c_overlay.png",
+    }
+    assert Path(still["mask"]).name.split("_")[0] == Path(still["dicom"]["seg"]).name.split("_")[0]
     segmentation = pydicom.dcmread(still["dicom"]["seg"])
     np.testing.assert_array_equal(segmentation.pixel_array, read_mask(Path(still["mask"])))
     assert pydicom.dcmread(still["dicom"]["sr"]).Modality == "SR"

@@ -1,6 +1,7 @@
 """The page in a real browser: Debian's chromium, driven by Playwright."""
 
 import base64
+import json
 import os
 import shutil
 import threading
@@ -304,8 +305,16 @@ def test_the_report_is_downloaded_and_the_figure_shown(page: Page, tmp_path: Pat
     for expected in ("Research use, not a diagnosis.", "Class: malignant", "breast.png", "multitask resnet50"):
         assert expected in text
     page.locator("#figure-box summary").click()
+    expect(page.locator("#figure")).to_have_attribute("alt", "Input, mask, heat map and overlay in one row")
     expect(page.locator("#figure")).to_have_js_property("complete", True)
     assert page.locator("#figure").evaluate("image => image.naturalWidth") > 1500
+
+    with page.expect_download() as download:
+        page.locator("#report-json").click()
+    assert json.loads(Path(download.value.path()).read_text())["file"] == "breast.png"
+    page.route("**/report.pdf*", lambda route: route.fulfill(status=507, json={"error": "the disk is full"}))
+    page.locator("#report-pdf").click()
+    expect(page.locator("#notices")).to_contain_text("The disk is full")
 
 
 def test_of_a_cine_every_other_frame_is_asked_for_and_the_largest_lesion_opened(
@@ -441,6 +450,37 @@ def test_a_model_without_thresholds_has_no_slider(
     first = page.locator("#warnings p").first
     expect(first).to_have_class("warning")
     expect(first).to_contain_text("Trained on phantoms")
+
+
+def test_what_speaks_against_an_image_stands_before_what_is_said_of_it(
+    serve: Callable[..., str], visit: Callable[..., Page], model: ServedModel, tmp_path: Path
+) -> None:
+    model.predictor.card = replace(model.card, novelty_threshold=1.0)
+    page = visit(serve(), width=390)
+    drop(page, write(tmp_path, "dim.png", brightness=20))
+    expect(page.locator("#case-name")).to_have_text("dim.png")
+    warnings = page.locator("#warnings p.warning")
+    expect(warnings).to_have_count(1)
+    expect(warnings).to_contain_text("Not like the training images")
+    drop(page, write(tmp_path, "faint.png", brightness=130))
+    shown(page, "faint.png")
+    below = page.locator("#label").bounding_box()
+    for index in range(warnings.count()):
+        box = warnings.nth(index).bounding_box()
+        assert box is not None
+        assert below is not None
+        assert box["y"] + box["height"] <= below["y"]
+    expect(page.locator("#lesions tbody td").nth(3)).to_have_text("32, 21 – 69, 58")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_five_hundred_files_at_once_become_five_hundred_cases(page: Page, tmp_path: Path) -> None:
+    page.set_default_timeout(90_000)
+    drop(page, *[write(tmp_path, f"{index}.png", brightness=index % 200) for index in range(500)])
+    expect(page.locator("#cases-title")).to_have_text("500 images", timeout=90_000)
+    expect(page.locator("#progress")).to_be_hidden(timeout=90_000)
+    expect(page.locator("#case-table tbody tr")).to_have_count(500)
+    expect(page.locator("#refused li")).to_have_count(0)
 
 
 def test_signing_in_with_a_wrong_and_a_right_password(

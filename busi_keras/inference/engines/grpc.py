@@ -44,7 +44,7 @@ class GrpcClient:
 
     def call(self, signature: str, inputs: Tensors, wanted: tuple[str, ...]) -> Tensors:
         """As `server.Client` has it."""
-        outputs = dict(self._predict(self._request(signature, inputs, wanted)).outputs)  # a map would make what it lacks
+        outputs = dict(self._predict(self._request(signature, inputs, wanted)).outputs)  # a map makes what it lacks
         try:
             return {name: self._tf.make_ndarray(outputs[name]) for name in wanted}
         except (KeyError, TypeError, ValueError):

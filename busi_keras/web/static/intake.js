@@ -6,7 +6,7 @@ const AT_ONCE = 3;
 const MASK_NAME = /_mask(_\d+)?\.\w+$/i;
 
 export class Intake extends EventTarget {
-  // Events: progress {done, total, note, frame, frames}, case {case, single}, cine {case, first}, refused {name, sentence},
+  // Events: progress {done, total, note, frame, frames}, case {case, single}, cine {case, frames}, refused {name, sentence},
   // ended. A cine's frames are cases; when all are there, its event has the one with the largest lesion.
   constructor() {
     super();
@@ -82,7 +82,7 @@ export class Intake extends EventTarget {
         if (uploaded.frames > 1) this.#progress(`frame ${frame + 1} of ${uploaded.frames}`, frame + 1, uploaded.frames);
       }
       if (found.length < uploaded.frames) forget();
-      if (found.length > 1 && single) this.#tell("cine", { case: found.reduce(larger), first: found[0] });
+      if (found.length > 1) this.#tell("cine", { case: found.reduce(larger), frames: found });
     } catch (error) {
       forget();
       throw error;

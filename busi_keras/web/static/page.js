@@ -2,6 +2,7 @@
 
 import { ask, pixels, sessionEnded } from "./api.js";
 import { contour } from "./contour.js";
+import { downloadsInPlace } from "./download.js";
 import { MaskEditor } from "./editor.js";
 import { describeCanvas, showClass, showFinding } from "./finding.js";
 import { droppedFiles, Intake } from "./intake.js";
@@ -93,8 +94,12 @@ function showExamples() {
     button.append(image, element("span", "", name.replace(/^phantom |\.png$/g, "")));
     button.title = name.replace(".png", "");
     button.addEventListener("click", async () => {
-      const blob = await (await ask(image.getAttribute("src"))).blob();
-      intake.add([new File([blob], name, { type: "image/png" })], model.max_upload_bytes);
+      try {
+        const blob = await (await ask(image.getAttribute("src"))).blob();
+        intake.add([new File([blob], name, { type: "image/png" })], model.max_upload_bytes);
+      } catch (error) {
+        failed(error);
+      }
     });
     const item = element("li");
     item.append(button);
@@ -171,7 +176,7 @@ function connectIntake() {
   });
   intake.addEventListener("cine", ({ detail }) => {
     say(`${detail.case.name}: frame ${detail.case.frame + 1} has the largest lesion`);
-    if (openCase?.key === detail.first.key) open(detail.case);
+    if (detail.frames.some((one) => one.key === openCase?.key)) open(detail.case);
   });
 }
 
@@ -221,10 +226,15 @@ async function open(one) {
   try {
     await showPixels(one, signal);
   } catch (error) {
-    if (error.name === "AbortError") return;
-    if (sessionEnded(error)) ended();
-    else notice(...(model?.notices ?? []), error.message);
+    failed(error);
   }
+}
+
+/** What went wrong with something asked for: a sentence at the top of the page. */
+function failed(error) {
+  if (error.name === "AbortError") return;
+  if (sessionEnded(error)) ended();
+  else notice(...(model?.notices ?? []), error.message);
 }
 
 async function showPixels(one, signal) {
@@ -333,6 +343,7 @@ function connectControls() {
   $("previous").addEventListener("click", () => turn(-1));
   $("next").addEventListener("click", () => turn(1));
   $("figure-box").addEventListener("toggle", showFigure);
+  for (const link of document.querySelectorAll("a[download]")) downloadsInPlace(link, failed);
   $("about-open").addEventListener("click", () => model && $("about").showModal());
   $("end-session").addEventListener("click", endSession);
   $("remove-case").addEventListener("click", removeCase);
@@ -411,8 +422,15 @@ function outcome(text, wrong) {
 
 async function showFigure() {
   if (!$("figure-box").open || $("figure").getAttribute("src")) return;
-  $("figure").src = `/api/cases/${openCase.key}/figure.png?${openCase.correction ? "corrected" : ""}`;
-  $("figure").alt = "Input, mask, heat map and overlay in one row";
+  const { signal } = opening;
+  try {
+    const blob = await (await ask(`/api/cases/${openCase.key}/figure.png`, { signal })).blob();
+    if (signal.aborted) return;
+    $("figure").src = URL.createObjectURL(blob);
+    $("figure").alt = "Input, mask, heat map and overlay in one row";
+  } catch (error) {
+    failed(error);
+  }
 }
 
 function showHeatScale() {
@@ -421,7 +439,12 @@ function showHeatScale() {
 
 async function removeCase() {
   const { key } = openCase;
-  await ask(`/api/cases/${key}`, { method: "DELETE" });
+  try {
+    await ask(`/api/cases/${key}`, { method: "DELETE" });
+  } catch (error) {
+    failed(error);
+    return;
+  }
   const index = table.sorted.findIndex((one) => one.key === key);
   cases.delete(key);
   const next = table.sorted[index + 1] ?? table.sorted[index - 1];

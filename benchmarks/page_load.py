@@ -12,11 +12,8 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import shlex
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +26,7 @@ from typing import Any
 import httpx
 import numpy as np
 from machine import processor_seconds
+from page_server import PageServer
 
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
@@ -53,45 +51,6 @@ class Load:
     requests: int = 0
     sent_away: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-
-
-class Server:
-    """A process that serves a model."""
-
-    def __init__(self, model: Path, log: Path) -> None:
-        command = [sys.executable, "cli.py", "serve", "--model", str(model), "--port", "0"]
-        started = time.monotonic()
-        with log.open("w") as stream:
-            self.process = subprocess.Popen(command, stdout=stream, stderr=stream)
-        while not (found := re.search(r"http://[\d.]+:\d+", log.read_text())):
-            self._check(log)
-        self.address = found[0]
-        while not _answers(f"{self.address}/health"):
-            self._check(log)
-        self.seconds_to_page = time.monotonic() - started
-        while not _answers(f"{self.address}/ready"):
-            self._check(log)
-        self.seconds_to_ready = time.monotonic() - started
-
-    def _check(self, log: Path) -> None:
-        if self.process.poll() is not None:
-            raise SystemExit(f"the server ended:\n{log.read_text()}")
-        time.sleep(0.02)
-
-    def megabytes(self, field_name: str = "VmRSS") -> float:
-        """Resident memory now, or `VmHWM`, the most it was."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(f"{field_name}:"))
-
-    def processor_seconds(self) -> float:
-        """What it has used of the processor."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def stop(self) -> None:
-        """Ends it as Ctrl+C does."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
 
 
 async def user(number: int, address: str, images: list[bytes], until: float, pause: float, load: Load) -> None:
@@ -141,7 +100,7 @@ async def _request(client: httpx.AsyncClient, load: Load, method: str, path: str
         return answer
 
 
-async def _sample(server: Server, until: float) -> list[float]:
+async def _sample(server: PageServer, until: float) -> list[float]:
     samples = []
     while time.monotonic() < until:
         samples.append(server.megabytes())
@@ -149,7 +108,7 @@ async def _sample(server: Server, until: float) -> list[float]:
     return samples
 
 
-async def run_users(server: Server, users: int, seconds: float, pause: float) -> tuple[Load, list[float]]:
+async def run_users(server: PageServer, users: int, seconds: float, pause: float) -> tuple[Load, list[float]]:
     """All users at once, and the server's memory, sample by sample."""
     images = [encode_png(make_phantom(0, i, i % len(CLASSES), HEIGHT, WIDTH).image) for i in range(IMAGES)]
     load, until = Load(), time.monotonic() + seconds
@@ -162,7 +121,7 @@ async def run_users(server: Server, users: int, seconds: float, pause: float) ->
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All that goes into the JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(options.model, Path(folder) / "log")
+        server = PageServer(options.model, Path(folder) / "log")
         model = httpx.get(f"{server.address}/api/model").json()
         busy, own, started = processor_seconds(), _own_seconds(server), time.monotonic()
         load, samples = asyncio.run(run_users(server, options.users, options.seconds, options.pause))
@@ -198,7 +157,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _own_seconds(server: Server) -> float:
+def _own_seconds(server: PageServer) -> float:
     return server.processor_seconds() + time.process_time()
 
 
@@ -211,13 +170,6 @@ def _latency(seconds: list[float]) -> dict[str, float | None]:
         "percentile_95": round(float(late), 3),
         "largest": round(max(seconds), 3),
     }
-
-
-def _answers(address: str) -> bool:
-    try:
-        return httpx.get(address).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def main() -> None:

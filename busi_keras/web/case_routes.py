@@ -119,7 +119,7 @@ def figure(key: str, service: TheService, session: TheSession) -> Response:
         return Response(encode_png(_report(case, service, None).figure()), media_type="image/png")
 
 
-@router.get("/{key}/report.pdf", responses={200: {"content": {"application/pdf": {}}}} | BUSY, response_class=Response)
+@router.get("/{key}/report.pdf", responses={200: {"content": {"application/pdf": {}}}, **BUSY}, response_class=Response)
 def report_pdf(key: str, service: TheService, session: TheSession, threshold: ThresholdName = None) -> Response:
     """The report on one page."""
     case = session.case(key)

@@ -189,6 +189,7 @@ WRONG = {
     "path": (["predict", "nowhere.png"], "nowhere.png does not exist"),
     "count": (["data", "phantom", "--count", "2"], "--count is 2"),
     "groups": (["data", "groups", "nowhere"], "nowhere is no folder"),
+    "method": (["gradcam", "cli.py", "--method", "lime"], "--method is lime; it must be one of gradcam, gradcam++"),
     "target": (["gradcam", "cli.py", "--target", "cyst"], "--target is cyst; it must be one of predicted, benign"),
     "perturb": (["evaluate", "nowhere", "--perturb", "-1"], "--perturb is -1; it must be at least 0"),
     "colours": (["gradcam", "cli.py", "--colour-map", "hot"], "--colour-map is hot; it must be one of viridis"),
@@ -217,15 +218,22 @@ def test_training_names_each_bad_image_and_leaves_it_out_on_request(tmp_path: Pa
     (data / "benign" / "benign (2)_mask.png").unlink()
     (data / "malignant" / "malignant (1).png").write_bytes(b"")
     Image.new("L", (9, 9)).save(data / "benign" / "benign (3)_mask.png")
+    mask = read_image(data / "benign" / "benign (4)_mask.png")[..., 0]
+    grey = mask // 2 + np.arange(mask.shape[1], dtype=np.uint8) % 2
+    Image.fromarray(grey).save(data / "benign" / "benign (4)_mask.png")
+    whole = (data / "malignant" / "malignant (2).png").read_bytes()
+    (data / "malignant" / "malignant (2).png").write_bytes(whole[: len(whole) // 2])
     options = ["train", "--approach", "multitask-cnn", "--data", data, *TINY, "--run-dir", "run", "--no-export"]
     refused = cli(*options, cwd=tmp_path)
     assert refused.returncode == 2
     error = next(line for line in refused.stderr.splitlines() if line.startswith("error: "))
     for named in (
-        "3 of 48 images",
+        "5 of 48 images",
         "benign (2).png",
         "malignant (1).png",
         "benign (3)_mask.png is 9 x 9",
+        "benign (4)_mask.png is no binary mask",
+        "malignant (2).png is damaged",
         "--skip-bad",
     ):
         assert named in error
@@ -233,7 +241,7 @@ def test_training_names_each_bad_image_and_leaves_it_out_on_request(tmp_path: Pa
     done = cli(*options, "--skip-bad", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     split = json.loads((tmp_path / "run" / "split.json").read_text())
-    assert sum(map(len, split.values())) == 45
+    assert sum(map(len, split.values())) == 43
 
 
 def test_a_class_without_images_is_refused(tmp_path: Path, phantom_folder: Path) -> None:
@@ -243,6 +251,29 @@ def test_a_class_without_images_is_refused(tmp_path: Path, phantom_folder: Path)
     done = cli("train", "--data", data, *TINY, cwd=tmp_path)
     assert done.returncode == 2
     assert "class normal has no image" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_full_disk_ends_a_training_in_one_line_and_leaves_nothing_half_written(
+    small_disk: Path, tmp_path: Path, phantom_folder: Path
+) -> None:
+    options = ["train", "--approach", "multitask-cnn", "--data", phantom_folder, *TINY, "--run-dir", small_disk / "run"]
+    done = cli(*options, "--no-export", cwd=tmp_path)
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "the disk is full, so " in line]
+    assert "Traceback" not in done.stderr
+    assert {path.name for path in (small_disk / "run").iterdir()} <= {
+        "experiment.json", "split.json", "data.txt", "history.jsonl", "checkpoint",
+    }  # fmt: skip
+    assert not list((small_disk / "run" / "checkpoint").iterdir())
+
+
+def test_where_no_file_can_be_read_nothing_is_written(workplace: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    done = cli("predict", tmp_path / "empty.png", "--output", tmp_path / "out", cwd=workplace)
+    assert done.returncode == 2
+    assert "failed: " in done.stdout
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_imports_neither_keras_nor_numpy() -> None:

@@ -1,8 +1,6 @@
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,18 +10,6 @@ from busi_keras.errors import UsageError
 from busi_keras.files import add_numbered_folder, replacing, replacing_folder, write_text
 
 FULL = b"\0" * 3_000_000
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1M,nr_inodes=64", "tmpfs", str(disk)]
-    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small disk can be mounted by root alone")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def write_half(path: Path, failure: BaseException) -> None:

@@ -199,6 +199,14 @@ def test_what_cannot_be_read_rightly_is_refused_by_name(tmp_path: Path, content:
         read_image(content)
 
 
+def test_twelve_bits_in_sixteen_are_not_read_as_black() -> None:
+    deep = GREY.astype(np.uint16) * np.uint16(16)
+    with pytest.raises(UsageError, match=r"16 bits a sample, but none above \d+: .* save it with 8 bits"):
+        read_image(encoded(deep))
+    assert not read_image(encoded(np.zeros_like(deep))).any()
+    np.testing.assert_array_equal(read_image(encoded(deep * np.uint16(16))), rgb(GREY))
+
+
 @pytest.mark.parametrize(("width", "height"), [(10_000, 5_001), (12_000, 10_000), (60_000, 60_000)])
 def test_an_image_over_50_megapixels_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int

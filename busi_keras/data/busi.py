@@ -16,6 +16,7 @@ from busi_keras.errors import UsageError
 from busi_keras.imaging import SUFFIXES, read_image, read_mask
 
 BUSI_COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
+BUSI_MASKS = 798
 """Images a class in the complete data set."""
 
 _MASK_STEM = re.compile(r"(?P<image>.+)_mask(_\d+)?$")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from busi_keras.config import CLASSES
-from busi_keras.data.busi import BUSI_COUNTS, Record, natural_order, read_busi
+from busi_keras.data.busi import BUSI_COUNTS, BUSI_MASKS, Record, natural_order, read_busi
 from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
 from busi_keras.errors import UsageError
 from busi_keras.network import reachable
@@ -88,9 +88,12 @@ def download() -> Source:
     except Exception as error:  # kagglehub lets the exceptions of requests, zipfile and its own through
         raise UsageError(f"the download of {KAGGLE_HANDLE} from Kaggle failed ({error}); try again") from error
     source = _folder(folder)
-    counts = _counts(source.folder)
-    if counts != BUSI_COUNTS:
-        raise UsageError(f"{source.folder} holds {counts}, not BUSI's {BUSI_COUNTS}; delete it and download again")
+    counts, masks = _counts(source.folder)
+    if (counts, masks) != (BUSI_COUNTS, BUSI_MASKS):
+        raise UsageError(
+            f"{source.folder} holds {counts} and {masks} masks, not BUSI's {BUSI_COUNTS} and {BUSI_MASKS}; delete it "
+            "and download again"
+        )
     return source
 
 
@@ -111,14 +114,17 @@ def _cached() -> Path | None:
 
 def _complete(folder: Path) -> bool:
     try:
-        return _counts(folder) == BUSI_COUNTS
+        return _counts(folder) == (BUSI_COUNTS, BUSI_MASKS)
     except UsageError:
         return False
 
 
-def _counts(folder: Path) -> dict[str, int]:
-    labels = [record.label for record in read_busi(folder)]
-    return {name: labels.count(label) for label, name in enumerate(CLASSES)}
+def _counts(folder: Path) -> tuple[dict[str, int], int]:
+    """Images of each class, and masks."""
+    records = read_busi(folder)
+    labels = [record.label for record in records]
+    images = {name: labels.count(label) for label, name in enumerate(CLASSES)}
+    return images, sum(len(record.masks) for record in records)
 
 
 def _phantoms(seed: int) -> Source:

@@ -32,6 +32,8 @@ def run_under_tensorflow(module: str, model_file: Path, target: Path, *arguments
     command = [sys.executable, "-m", module, str(model_file.resolve()), str(target.resolve()), *arguments]
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode:
+        if "No space left on device" in finished.stderr or "the disk is full" in finished.stderr:
+            raise UsageError(f"the disk is full, so {target} was not written; free some space and export again")
         reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"{model_file} could not be exported to {target}: {reason}")
     return finished.stdout.splitlines()

@@ -222,7 +222,7 @@ def predict_files(
     done.sort(key=lambda one: order[one.path])
     failed.sort(key=lambda one: order[one.path])
     result = Predictions(tuple(done), tuple(failed))
-    if output is not None:
+    if output is not None and done:
         _write_tables(output, result)
     return result
 

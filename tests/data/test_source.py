@@ -8,7 +8,7 @@ import pytest
 
 from busi_keras.config import CLASSES
 from busi_keras.data import source as source_module
-from busi_keras.data.busi import BUSI_COUNTS
+from busi_keras.data.busi import BUSI_COUNTS, BUSI_MASKS
 from busi_keras.data.source import KAGGLE_HANDLE, PHANTOM_NOTICE, download, find_source
 from busi_keras.errors import UsageError
 
@@ -36,6 +36,8 @@ def make_busi(folder: Path, counts: dict[str, int]) -> Path:
         for number in range(1, count + 1):
             (folder / name / f"{name} ({number}).png").touch()
             (folder / name / f"{name} ({number})_mask.png").touch()
+            if name == "benign" and number <= BUSI_MASKS - sum(BUSI_COUNTS.values()):
+                (folder / name / f"{name} ({number})_mask_1.png").touch()
     return folder
 
 

@@ -7,16 +7,38 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import busi_keras.models  # noqa: F401  registers the layers
+
 ROOT = Path(__file__).parents[2]
-EPOCHS, FROZEN = 5, 2
-KILLS_BEFORE_EPOCH = (1, 2, 4)
-"""One in the frozen phase, one about where the encoder is freed, one after it."""
+FROZEN = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training, and after how many epochs it is killed."""
+
+    options: list[str]
+    epochs: int
+    stages: tuple[str, ...]
+    kills: tuple[int, ...]
+
+    @property
+    def last_checkpoints(self) -> list[str]:
+        return [f"{stage}-{self.epochs - 1:04d}.npz" for stage in self.stages]
+
+
+CASES = {
+    "multitask-cnn": Case(["--average", "0.9"], 5, ("multitask-cnn",), (1, 2, 4)),
+    "two-stage": Case(["--width", "2"], 3, ("segmenter", "classifier"), (3, 4)),
+}
+"""Killed in the frozen phase, about where the encoder is freed, and after it; between two stages, and in the second."""
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +50,18 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def command(run: Path, data: Path, weights: Path) -> list[str]:
+def command(approach: str, run: Path, data: Path, weights: Path) -> list[str]:
     return [
-        sys.executable, str(ROOT / "cli.py"), "train", "--approach", "multitask-cnn", "--backbone", "mobilenet-v2",
+        sys.executable, str(ROOT / "cli.py"), "train", "--approach", approach, "--backbone", "mobilenet-v2",
         "--weights", str(weights), "--data", str(data), "--image-size", "32", "--batch-size", "8",
-        "--epochs", str(EPOCHS), "--run-dir", str(run), "--resume", "--no-export", "--average", "0.9",
+        "--epochs", str(CASES[approach].epochs), "--run-dir", str(run), "--resume", "--no-export",
+        *CASES[approach].options,
     ]  # fmt: skip
 
 
-def final_weights(run: Path) -> dict[str, np.ndarray]:
-    with np.load(run / "checkpoint" / f"multitask-cnn-{EPOCHS - 1:04d}.npz") as stored:
-        return {name: stored[name] for name in stored.files if name != "progress"}
+def stored(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files if name != "progress"}
 
 
 def epochs_done(run: Path) -> int:
@@ -47,13 +70,15 @@ def epochs_done(run: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("approach", CASES)
 def test_kills_at_random_moments_do_not_change_the_weights_by_a_bit(
-    phantom_folder: Path, weights: Path, tmp_path: Path
+    approach: str, phantom_folder: Path, weights: Path, tmp_path: Path
 ) -> None:
-    chance = random.Random(20)
-    killed = tmp_path / "killed"
-    for epoch in KILLS_BEFORE_EPOCH:
-        process = subprocess.Popen(command(killed, phantom_folder, weights), start_new_session=True)
+    """Before the last start the newest checkpoint is broken, too: training goes back to the one before it."""
+    case, chance = CASES[approach], random.Random(20)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for epoch in case.kills:
+        process = subprocess.Popen(command(approach, killed, phantom_folder, weights), start_new_session=True)
         while epochs_done(killed) < epoch and process.poll() is None:
             time.sleep(0.02)
         time.sleep(chance.uniform(0, 0.8))
@@ -61,17 +86,25 @@ def test_kills_at_random_moments_do_not_change_the_weights_by_a_bit(
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert epochs_done(killed) >= epoch
-    subprocess.run(command(killed, phantom_folder, weights), check=True)
+    newest = max((killed / "checkpoint").glob(f"{case.stages[-1]}-0*.npz"))
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    resumed = subprocess.run(
+        command(approach, killed, phantom_folder, weights), check=True, stderr=subprocess.PIPE, text=True
+    )
+    assert f"going back to the checkpoint before {newest.name}" in " ".join(resumed.stderr.split())
+    subprocess.run(command(approach, whole, phantom_folder, weights), check=True)
 
-    whole = tmp_path / "whole"
-    subprocess.run(command(whole, phantom_folder, weights), check=True)
-
-    expected = final_weights(whole)
-    assert any(np.abs(values).max() > 0 for values in expected.values())
-    for name, values in final_weights(killed).items():
-        np.testing.assert_array_equal(values, expected[name])
+    for name in case.last_checkpoints:
+        expected = stored(whole / "checkpoint" / name)
+        assert any(np.abs(values).max() > 0 for values in expected.values())
+        for key, values in stored(killed / "checkpoint" / name).items():
+            np.testing.assert_array_equal(values, expected[key])
+    networks = [keras.models.load_model(run / "model.keras", compile=False) for run in (killed, whole)]
+    for values, others in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_array_equal(values, others)
     rows = [[json.loads(line) for line in (run / "history.jsonl").open()] for run in (killed, whole)]
     for row, other in zip(*rows, strict=True):
         assert {k: v for k, v in row.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
-    assert rows[0][FROZEN - 1]["learning_rate"] == pytest.approx(1e-3)
+    frozen = [row for row in rows[0] if row["stage"] == case.stages[-1]][FROZEN - 1]
+    assert frozen["learning_rate"] == pytest.approx(1e-3)
     assert (killed / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()

@@ -11,6 +11,7 @@ from busi_keras.card import read_card
 from busi_keras.errors import UsageError
 from busi_keras.imaging import read_image
 from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Predictor
+from busi_keras.training import trainer
 from busi_keras.workflows.evaluate import evaluate_run
 from busi_keras.workflows.train import run_training
 
@@ -89,6 +90,23 @@ def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_fol
     assert prediction.mask.shape == image.shape[:2]
     assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-5)
     assert TRAINED_ON_PHANTOMS in prediction.warnings
+
+
+def test_training_stops_where_nothing_becomes_better_and_a_resumed_one_stays_there(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "validation_score", lambda row: (0.1, 0.5, 0.4, 0.5, 0.9, 0.9)[row["epoch"]])
+    given = {"approach": "multitask-cnn", "backbone": "mobilenet-v2", **SMALL, "epochs": 6, "patience": 2}
+    run_training(given, str(phantom_folder), tmp_path / "run", export=False)
+    history = (tmp_path / "run" / "history.jsonl").read_bytes()
+    assert len(history.splitlines()) == 4  # the second 0.5 is no better than the first
+    card = read_card(tmp_path / "run" / "model.keras")
+    assert card.epochs == {"multitask-cnn": {"trained": 4, "chosen": 2}}
+
+    (tmp_path / "run" / "model.keras").unlink()
+    run_training({}, str(phantom_folder), tmp_path / "run", resume=True, export=False)
+    assert (tmp_path / "run" / "history.jsonl").read_bytes() == history
+    assert read_card(tmp_path / "run" / "model.keras").epochs == card.epochs
 
 
 def test_a_run_folder_is_never_mixed(phantom_folder: Path, tmp_path: Path) -> None:

@@ -226,6 +226,14 @@ def compare(
     common: Annotated[
         bool, typer.Option("--common", help="Compare on the images that both have scored, where one has scored more.")
     ] = False,
+    duplicated: Annotated[
+        bool | None,
+        typer.Option(
+            "--duplicated/--unique",
+            help="Compare only images that have near-duplicates, or only those that have none.",
+            show_default="all images",
+        ),
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
@@ -233,7 +241,7 @@ def compare(
     with _messages():
         from busi_keras.workflows.compare import compare as compare_folders
 
-        comparison = compare_folders(first, second, data, common, resamples)
+        comparison = compare_folders(first, second, data, common, resamples, duplicated)
         if as_json:
             _print_json(comparison.to_json())
         else:

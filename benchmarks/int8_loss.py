@@ -3,8 +3,9 @@
 Run from the root, with a run or the folds of a study, whose scored images are pooled:
 `PYTHONPATH=. python benchmarks/int8_loss.py studies/kfold-multitask-cnn/fold-* --output results/int8_loss.json`.
 
-Both run in OpenVINO, so that only the arithmetic differs; what a run lacks of the two is exported. BUSI is found as
-`evaluate` finds it. Expect losses below 0.01.
+All run in OpenVINO, so that only the arithmetic differs; what a run lacks of them is exported. BUSI is found as
+`evaluate` finds it. Expect losses below 0.01 with 8-bit weights (`int8`) on a processor with VNNI; `int8-avx2` has
+7 bits, for processors without.
 """
 
 import argparse
@@ -24,12 +25,19 @@ from busi_keras.data.busi import Record, read_sample
 from busi_keras.evaluation.scores import overlap
 from busi_keras.files import write_text
 from busi_keras.inference.predictor import Predictor
+from busi_keras.inference.processor import adds_8_bit_products_exactly
+from busi_keras.training.device import processor_name
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import resolve_split
 from busi_keras.workflows.export import export_run
 
-VARIANTS = {"float32": ("openvino", "model.xml"), "int8": ("openvino-int8", "model_int8.xml")}
+FLOAT = "float32"
+VARIANTS = {
+    FLOAT: ("openvino", "model.xml"),
+    "int8": ("openvino-int8", "model_int8.xml"),
+    "int8-avx2": ("openvino-int8-avx2", "model_int8_avx2.xml"),
+}
 PACKAGES = ("openvino", "nncf", "numpy")
 
 
@@ -83,38 +91,51 @@ def compare(folders: Sequence[Path], data: str) -> dict[str, Any]:
         files = {name: exported(run, name, data) for name in VARIANTS}
         for name, file in files.items():
             rows[name] += score(file, records)
-    scores = {name: summary(found) for name, found in rows.items()}
-    pairs = list(zip(rows["float32"], rows["int8"], strict=True))
     sizes = {name: megabytes(file) for name, file in files.items()}
     experiment = run.experiment
     return {
         "what": f"{experiment.approach}, {experiment.backbone}, {experiment.image_size} px, at most "
-        f"{experiment.epochs} epochs, protocol {experiment.protocol}, {len(folders)} networks: float32 and int8 in "
-        f"OpenVINO, {part} images",
+        f"{experiment.epochs} epochs, protocol {experiment.protocol}, {len(folders)} networks in OpenVINO, "
+        f"{part} images",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", *sys.argv]),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "n": len(pairs),
-        "scores": scores,
-        "loss": {name: scores["float32"][name] - scores["int8"][name] for name in scores["float32"]},
+        "processor": processor_name(),
+        "vnni": adds_8_bit_products_exactly(),
+        "n": len(rows[FLOAT]),
+        FLOAT: summary(rows[FLOAT]) | {"megabytes": sizes[FLOAT]},
+        "variants": {
+            name: against_float(rows[FLOAT], found) | {"size_ratio": sizes[name] / sizes[FLOAT]}
+            for name, found in rows.items()
+            if name != FLOAT
+        },
+    }
+
+
+def against_float(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a variant scores, and what it loses."""
+    before, after = summary(rows), summary(others)
+    pairs = list(zip(rows, others, strict=True))
+    return {
+        "scores": after,
+        "loss": {name: before[name] - after[name] for name in before},
         "other_class": sum(one["predicted"] != other["predicted"] for one, other in pairs),
         "largest_probability_difference": float(
             max(np.abs(np.subtract(one["probabilities"], other["probabilities"])).max() for one, other in pairs)
         ),
-        "megabytes": sizes,
-        "size_ratio": sizes["int8"] / sizes["float32"],
     }
 
 
 def table(results: dict[str, Any]) -> str:
     """The results for people."""
-    lines = [f"{results['what']}, n = {results['n']}", f"{'':<12}{'float32':>9}{'int8':>9}{'loss':>9}"]
-    for name, loss in results["loss"].items():
-        one, other = results["scores"]["float32"][name], results["scores"]["int8"][name]
-        lines.append(f"{name:<12}{one:9.4f}{other:9.4f}{loss:9.4f}")
-    sizes = results["megabytes"]
-    lines.append(f"{'megabytes':<12}{sizes['float32']:9.1f}{sizes['int8']:9.1f}   ratio {results['size_ratio']:.2f}")
-    return "\n".join([*lines, f"another class in {results['other_class']} of {results['n']} images"])
+    lines = [f"{results['what']}, n = {results['n']}"]
+    for variant, found in results["variants"].items():
+        lines.append(
+            f"{variant}: {found['size_ratio']:.1%} of the size, another class in {found['other_class']} images"
+        )
+        for name, loss in found["loss"].items():
+            lines.append(f"  {name:<12} {results[FLOAT][name]:.4f} to {found['scores'][name]:.4f}, loss {loss:+.4f}")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from busi_keras.config import FOLDED_PROTOCOLS, Experiment
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.comparison import signed
 from busi_keras.evaluation.intervals import Interval, headline
 from busi_keras.evaluation.public_table import PublicScore
 from busi_keras.evaluation.scores import summarize
@@ -27,8 +28,8 @@ COLUMNS = {
     "malignant_auc": "malignant AUC",
     "calibration_error": "calibration error",
 }
-LEAKAGE = "leakage.json"
-LEAKING = ("dice", "lesion_dice", "accuracy", "macro_f1", "malignant_auc")
+LEAKAGE = "leakage"
+LEAKING = ("lesion_dice", "accuracy", "malignant_auc")
 ORIGINAL = "| original multitask-cnn, ImageNet ResNet50, epoch chosen on these images | 0.650 | 0.556 | 0.910 | 0.900 |"
 WEIGHTS = {"none": "from scratch", "imagenet": "ImageNet"}
 
@@ -111,22 +112,29 @@ def seed_table(results: Path) -> str:
     return "\n".join(lines)
 
 
-def leakage_line(results: Path) -> str:
-    """What plain folds report beyond grouped ones: what leaks from near-duplicates on both sides."""
-    file = results / LEAKAGE
-    if not file.exists():
-        return ""
-    found = json.loads(file.read_text())
-    parts = []
-    for name in LEAKING:
-        one = found["differences"][name]
-        low, high = one["interval"]["low"], one["interval"]["high"]
-        parts.append(f"{COLUMNS[name]} {one['first']:.3f} instead of {one['second']:.3f} ({low:+.3f} to {high:+.3f})")
-    return (
-        f"What leakage adds: `{found['first']}` splits near-duplicates as chance has it, `{found['second']}` keeps "
-        f"them together; else they are equal, n = {found['n']}. The leaky one reports {', '.join(parts)}: 95 % "
-        "intervals of the difference, by paired bootstrap over groups."
-    )
+def leakage_table(results: Path) -> str:
+    """What plain folds report beyond grouped ones: all images, and those that can leak apart from those that cannot."""
+    files = [results / LEAKAGE / f"{name}.json" for name in ("all", "duplicated", "unique")]
+    if not all(file.exists() for file in files):
+        return "Not measured yet."
+    lines = []
+    for file in files:
+        found = json.loads(file.read_text())
+        if not lines:
+            titles = " | ".join(f"{COLUMNS[name]}, plain and grouped | difference" for name in LEAKING)
+            lines += [
+                f"Plain folds (`{found['first']}`) against grouped ones (`{found['second']}`), all else equal; 95 % "
+                "intervals by paired bootstrap over groups:",
+                "",
+                f"| images | n | {titles} |",
+                f"|---|---|{'---|---|' * len(LEAKING)}",
+            ]
+        cells = []
+        for name in LEAKING:
+            one = found["differences"][name]
+            cells += [f"{one['first']:.3f}, {one['second']:.3f}", signed(Interval(**one["interval"]))]
+        lines.append(f"| {found['images']} | {found['n']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _row(study: StudyFolder) -> str:

@@ -21,7 +21,7 @@ from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
 from results.ablations import PAGE, ablations_page  # noqa: E402
 from results.made import MADE_FILE, made, shared_experiment  # noqa: E402
-from results.studies import encoder, is_study, leakage_line, seed_table, studies_table, take_study  # noqa: E402
+from results.studies import encoder, is_study, leakage_table, seed_table, studies_table, take_study  # noqa: E402
 
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
@@ -117,12 +117,15 @@ def int8_line() -> str:
     if not file.exists():
         return ""
     loss = json.loads(file.read_text())
-    before, after = loss["scores"]["float32"], loss["scores"]["int8"]
-    changes = (f"{name.replace('_', ' ')} {before[name]:.4f} to {after[name]:.4f}" for name in before)
-    return (
-        f"{loss['what']} of BUSI, n = {loss['n']}: {', '.join(changes)}; another class in {loss['other_class']}; "
-        f"{loss['size_ratio']:.0%} of the size."
-    )
+    lines = [f"{loss['what']} of BUSI, n = {loss['n']}, a processor {'with' if loss['vnni'] else 'without'} VNNI:", ""]
+    for variant, found in loss["variants"].items():
+        after = found["scores"]
+        changes = (f"{name.replace('_', ' ')} {loss['float32'][name]:.4f} to {after[name]:.4f}" for name in after)
+        lines.append(
+            f"- `openvino-{variant}`: {', '.join(changes)}; another class in {found['other_class']}; "
+            f"{found['size_ratio']:.1%} of the size."
+        )
+    return "\n".join(lines)
 
 
 def novelty_line() -> str:
@@ -137,6 +140,32 @@ def novelty_line() -> str:
         f"{novelty['what']}: distance over threshold, the least of the networks: {', '.join(least)}; warned of "
         f"{held_out['share_warned_of']:.1%} of {held_out['n']} held-out images."
     )
+
+
+def page_lines() -> str:
+    """How long the page takes from drop to drawn, and how it bears many users."""
+    lines = []
+    if (file := RESULTS / "page_drop.json").exists():
+        drop = json.loads(file.read_text())
+        for one in drop["models"]:
+            kinds = (
+                f"{kind} {found['median']:.2f} s, 95 % {found['percentile_95']:.2f} s"
+                for kind, found in one["drop_to_drawn_seconds"].items()
+            )
+            lines.append(
+                f"- {one['model']}: the page after {one['seconds_to_page']:.1f} s, the model after "
+                f"{one['seconds_to_ready']:.1f} s; from drop to drawn, median: {'; '.join(kinds)} ({drop['what']})."
+            )
+    if (file := RESULTS / "page_load.json").exists():
+        load = json.loads(file.read_text())
+        result, memory = load["result_seconds"], load["megabytes"]
+        lines.append(
+            f"- {load['what']}: {load['requests']} requests, {sum(load['errors'].values())} errors, result median "
+            f"{result['median']:.2f} s, 95 % {result['percentile_95']:.2f} s; memory "
+            f"{memory['median_of_first_half']} MB in the first half, {memory['median_of_second_half']} MB in the "
+            f"second, at most {memory['peak']} MB."
+        )
+    return "\n".join(lines)
 
 
 def gradcam_table() -> str:
@@ -155,12 +184,13 @@ def readme(text: str) -> str:
     for name, table in {
         "results": results_table(),
         "studies": studies_table(RESULTS),
-        "leakage": leakage_line(RESULTS),
+        "leakage": leakage_table(RESULTS),
         "seed": seed_table(RESULTS),
         "speed": speed_table(),
         "feeding": feeding_and_memory(),
         "gradcam": gradcam_table(),
         "engines": engine_table(),
+        "page": page_lines(),
         "int8": int8_line(),
         "novelty": novelty_line(),
     }.items():

@@ -19,6 +19,8 @@ from busi_keras.evaluation.protocols import STRETCHED
 from busi_keras.evaluation.scores import ImageScore, summarize
 from busi_keras.evaluation.study_folder import StudyFolder
 
+SELECTIONS = {None: "all", True: "with near-duplicates", False: "without near-duplicates"}
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -45,6 +47,7 @@ class Comparison:
         n: images that both scored.
         differences: by score.
         settings: in what the experiments differ, a phrase each: `epochs 15, not 30`.
+        images: `all`, or which of them, see `SELECTIONS`.
     """
 
     first: str
@@ -52,6 +55,7 @@ class Comparison:
     n: int
     differences: dict[str, Difference]
     settings: tuple[str, ...]
+    images: str = "all"
 
     def to_json(self) -> dict[str, Any]:
         """What `compare --json` prints."""
@@ -61,11 +65,12 @@ class Comparison:
         """A row for each score, as Markdown, and in what the experiments differ."""
         names = {"first": self.first, "second": self.second}
         rows = [
-            f"| {score.replace('_', ' ')} | {_shown(one.first)} | {_shown(one.second)} | {_signed(one.interval)} | "
+            f"| {score.replace('_', ' ')} | {_shown(one.first)} | {_shown(one.second)} | {signed(one.interval)} | "
             f"{names.get(one.better, one.better)} |"
             for score, one in self.differences.items()
         ]
-        header = f"| score, n = {self.n} | {self.first} | {self.second} | difference (95 % interval) | better |"
+        which = "" if self.images == "all" else f" {self.images}"
+        header = f"| score, n = {self.n}{which} | {self.first} | {self.second} | difference (95 % interval) | better |"
         settings = (
             f"{self.first} has {'; '.join(self.settings)}." if self.settings else "Trained by the same experiment."
         )
@@ -78,6 +83,7 @@ def compare_studies(
     groups: Sequence[Sequence[str]],
     common: bool = False,
     resamples: int = RESAMPLES,
+    duplicated: bool | None = None,
 ) -> Comparison:
     """Compares the folds that are finished.
 
@@ -86,9 +92,10 @@ def compare_studies(
         groups: near-duplicates among the images, names of two and more each.
         common: compare on the images that both have scored, instead of refusing where one has scored more.
         resamples: of the bootstrap.
+        duplicated: compare only images that have near-duplicates, or only those that have none; None for all.
 
     Raises:
-        UsageError: the studies scored other images, or compared masks at another size.
+        UsageError: the studies scored other images, or compared masks at another size; there is no image of that kind.
     """
     _require_comparable(first, second)
     ones, others = _by_image(first), _by_image(second)
@@ -99,6 +106,11 @@ def compare_studies(
             f"{first.folder} scored {len(ones)} images, {second.folder} {len(others)}, and {len(shared)} of them are "
             f"the same; {way_out}"
         )
+    if duplicated is not None:
+        grouped = {name for group in groups for name in group}
+        shared = [key for key in shared if (key[0] in grouped) == duplicated]
+        if not shared:
+            raise UsageError(f"no image that both scored is {SELECTIONS[duplicated]}; compare all of them")
     pair = [[scores[key] for key in shared] for scores in (ones, others)]
     numbers = group_numbers([name for name, _ in shared], groups)
     estimates = [headline(summarize(scores)) for scores in pair]
@@ -108,7 +120,9 @@ def compare_studies(
     }
     here = replace(first.experiment, fold=second.experiment.fold)
     one, other = _names(first, second)
-    return Comparison(one, other, len(shared), differences, tuple(here.differences(second.experiment)))
+    return Comparison(
+        one, other, len(shared), differences, tuple(here.differences(second.experiment)), SELECTIONS[duplicated]
+    )
 
 
 def _require_comparable(first: StudyFolder, second: StudyFolder) -> None:
@@ -152,7 +166,8 @@ def _shown(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.3f}"
 
 
-def _signed(one: Interval) -> str:
+def signed(one: Interval) -> str:
+    """A difference and its interval, as `+0.012 (-0.003 to +0.020)`."""
     if one.estimate is None:
         return "not defined"
     return f"{one.estimate:+.3f}" + ("" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})")

@@ -60,10 +60,11 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
 
     card = read_card(model_file)
     with tempfile.TemporaryDirectory() as temporary:
-        labels = Path(temporary) / LABELS_FILE
-        labels.write_text("".join(f"{label}\n" for label in CLASSES), encoding="utf-8")
-        ServedNetwork(KerasEngine.load(model_file).network, card).save(folder, labels)
-    write_text(folder / "assets.extra" / CARD_FILE, card.to_json())
+        contents = {LABELS_FILE: "".join(f"{label}\n" for label in CLASSES), CARD_FILE: card.to_json()}
+        assets = [Path(temporary) / name for name in contents]
+        for asset in assets:
+            asset.write_text(contents[asset.name], encoding="utf-8")
+        ServedNetwork(KerasEngine.load(model_file).network, card).save(folder, assets)
     write_text(folder / "assets.extra" / MODEL_CARD_FILE, card.to_markdown())
     if importlib.util.find_spec("tensorflow_serving"):
         write_warm_up(folder / "assets.extra" / WARM_UP_FILE, name, card)

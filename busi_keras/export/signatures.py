@@ -1,5 +1,6 @@
 """What a SavedModel answers: its signatures, traced for TF Serving. Runs under the TensorFlow backend."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -37,7 +38,7 @@ class ServedNetwork:
         self._network = keras.Model(flow.image, seen | ({} if flow.squares is None else {"squares": flow.squares}))
         self._closed_form = with_heat_map(network)
 
-    def save(self, folder: Path, labels: Path) -> None:
+    def save(self, folder: Path, assets: Sequence[Path]) -> None:
         """Writes the SavedModel.
 
         TensorFlow's own variables are saved, not Keras' that wrap them, nor Keras' models: for a wrapper a second
@@ -45,11 +46,11 @@ class ServedNetwork:
 
         Args:
             folder: where to.
-            labels: a text file, one class a line; it becomes an asset.
+            assets: files that go with it, under their names.
         """
         module = tf.Module()
         module.weights = [variable.value for variable in self._variables]
-        module.labels = tf.saved_model.Asset(str(labels))
+        module.assets = [tf.saved_model.Asset(str(asset)) for asset in assets]
         tf.saved_model.save(module, str(folder), signatures=self.signatures())
 
     def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:

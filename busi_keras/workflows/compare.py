@@ -10,13 +10,19 @@ from busi_keras.workflows.looks import look_over_study
 
 
 def compare(
-    first: Path, second: Path, data: str = "auto", common: bool = False, resamples: int = RESAMPLES
+    first: Path,
+    second: Path,
+    data: str = "auto",
+    common: bool = False,
+    resamples: int = RESAMPLES,
+    duplicated: bool | None = None,
 ) -> Comparison:
     """Compares two studies' folders, on the folds that are finished; as `compare_studies`.
 
     Args:
         data: where the images are, should neither study know its near-duplicates yet; `auto` means the folder that the
             first began with.
+        common, resamples, duplicated: as in `compare_studies`.
 
     Raises:
         UsageError: also where a folder is no study.
@@ -32,4 +38,4 @@ def compare(
             f"{first} and {second} are not complete; repeat their `study --protocol external --external ...`"
         )
     groups = known[0].groups()
-    return compare_studies(*studies, groups, common, resamples)
+    return compare_studies(*studies, groups, common, resamples, duplicated)

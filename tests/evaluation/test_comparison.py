@@ -56,3 +56,16 @@ def test_studies_on_other_images_are_refused(studies: dict[str, Path]) -> None:
         compare_studies(whole, StudyFolder(studies["elsewhere"]), [])
     with pytest.raises(UsageError, match=r"of protocol kfold, .* of seed: they compare masks at other sizes"):
         compare_studies(whole, StudyFolder(studies["seed"]), [])
+
+
+def test_images_with_and_without_near_duplicates_are_compared_apart(studies: dict[str, Path]) -> None:
+    one, other = StudyFolder(studies["worse"]), StudyFolder(studies["better"])
+    names = sorted({score.name for split in one.splits() for score in split})
+    groups = [names[:3], names[3:5]]
+    duplicated = compare_studies(other, one, groups, resamples=5, duplicated=True)
+    unique = compare_studies(other, one, groups, resamples=5, duplicated=False)
+    assert (duplicated.n, unique.n) == (5, len(names) - 5)
+    assert "n = 5 with near-duplicates" in duplicated.table()
+    assert unique.to_json()["images"] == "without near-duplicates"
+    with pytest.raises(UsageError, match="no image that both scored is with near-duplicates; compare all"):
+        compare_studies(other, one, [], duplicated=True)

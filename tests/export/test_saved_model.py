@@ -148,12 +148,12 @@ def test_saved_model_cli_without_keras_gives_what_the_predictor_gives(
 
 def test_versions_count_up_and_carry_card_and_labels(saved_model: Path) -> None:
     assert saved_model.name == "8"
-    assert Card.from_json((saved_model / "assets.extra" / "busi_keras.card.json").read_text()).phantom
+    assert Card.from_json((saved_model / "assets" / "busi_keras.card.json").read_text()).phantom
     assert (saved_model / "assets" / "labels.txt").read_text().split() == list(CLASSES)
     graph = tf.compat.v1.saved_model.load
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         assets = graph(session, ["serve"], str(saved_model)).asset_file_def
-    assert [asset.filename for asset in assets] == ["labels.txt"]
+    assert {asset.filename for asset in assets} == {"labels.txt", "busi_keras.card.json"}
     assert sorted(path.name for path in saved_model.parent.iterdir()) == ["7", "8"]
 
 

@@ -113,11 +113,14 @@ def test_leakage_is_what_plain_folds_report_beyond_grouped_ones(
         make_study(tmp_path / "kfold", "kfold", range(2)),
     )
     found = compare_studies(*map(StudyFolder, folders), groups=[], resamples=50)
-    (tmp_path / "leakage.json").write_text(json.dumps(found.to_json()))
-    line, one = update.leakage_line(tmp_path), found.differences["lesion_dice"]
-    assert f"lesion Dice {one.first:.3f} instead of {one.second:.3f} ({one.interval.low:+.3f} to" in line
+    assert update.leakage_table(tmp_path) == "Not measured yet."
+    (tmp_path / "leakage").mkdir()
+    for name in ("all", "duplicated", "unique"):
+        (tmp_path / "leakage" / f"{name}.json").write_text(json.dumps(found.to_json()))
+    row = update.leakage_table(tmp_path).splitlines()[-1]
+    one = found.differences["lesion_dice"]
+    assert row.startswith(f"| all | 48 | {one.first:.3f}, {one.second:.3f} | +0.")
     assert one.interval.low > 0.05
-    assert "n = 48" in line
 
 
 def test_results_agree_with_their_own_per_image_numbers() -> None:

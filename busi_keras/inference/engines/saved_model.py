@@ -31,7 +31,7 @@ class SavedModelEngine:
         Raises:
             UsageError: TensorFlow is not installed, or the folder is damaged, without a card, or has no such signature.
         """
-        card_file = version / "assets.extra" / CARD_FILE
+        card_file = version / "assets" / CARD_FILE
         card = parse_card(card_file.read_text(encoding="utf-8") if card_file.exists() else "", version)
         tensorflow = import_runtime("tensorflow", "tensorflow", version)
         try:

@@ -161,7 +161,8 @@ def _draw_row(axes: list[Axes], data: PanelData, colour_map: str) -> AxesImage |
 def _show(axis: Axes, title: str, pixels: np.ndarray) -> None:
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     axis.set_title(title, fontsize=11)
-    axis.set_axis_off()
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set(color="0.5", linewidth=0.5)  # a mask that is all lesion is white on white
 
 
 def draw_contour(axis: Axes, mask: np.ndarray, colour: str, name: str) -> None:

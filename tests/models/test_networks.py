@@ -189,7 +189,8 @@ folder = Path(sys.argv[1])
 images = np.load(folder / "images.npy")
 for path in folder.glob("*.keras"):
     network = keras.models.load_model(path)
-    maps = {method: GradCam(network, method).of_class(images, np.arange(len(images))) for method in METHODS}
+    classes, each = np.repeat(np.arange(3), len(images)), np.tile(images, (3, 1, 1, 1))
+    maps = {method: GradCam(network, method).of_class(each, classes) for method in METHODS}
     maps["lesion map"] = GradCam(network).of_lesion(images)
     values = {name: np.stack([one.values for one in found]) for name, found in maps.items()}
     np.savez(path.with_suffix(f".{keras.backend.backend()}.npz"), **network.predict_on_batch(images), **values)
@@ -199,6 +200,7 @@ for path in folder.glob("*.keras"):
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the other backends are started from here")
 def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: np.ndarray, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
     np.save(tmp_path / "images.npy", images)
     names = ("multitask", "multitask-cnn", "two-stage")
     for name in names:
@@ -219,7 +221,8 @@ def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: 
             assert task == "lesion map" or np.abs(values).max() > 0.01, task
             for backend in ("jax", "torch"):
                 found = np.load(tmp_path / f"{name}.{backend}.npz")[task]
-                np.testing.assert_allclose(found, values, atol=1e-4, rtol=1e-4, err_msg=f"{name} {task} {backend}")
+                close = 1e-3 if task == "lesion map" else 1e-4  # its target is a sum over pixels beyond a threshold
+                np.testing.assert_allclose(found, values, atol=close, rtol=close, err_msg=f"{name} {task} {backend}")
 
 
 def _lively(network: keras.Model) -> keras.Model:

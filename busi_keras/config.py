@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,10 +106,10 @@ class Experiment:
             f"a positive multiple of {COARSEST_STRIDE}, such as 224",
         )
         for field in ("learning_rate", "encoder_rate"):
-            _require(getattr(self, field) > 0, self, field, "above 0")
+            _require(0 < getattr(self, field) < math.inf, self, field, "above 0 and finite")
         _require(0 <= self.average < 1, self, "average", "at least 0 and below 1, such as 0.99")
         for field in ("mask_weight", "label_weight", "augment"):
-            _require(getattr(self, field) >= 0, self, field, "at least 0")
+            _require(0 <= getattr(self, field) < math.inf, self, field, "at least 0 and finite")
         _require(self.folds >= 2, self, "folds", "at least 2")
         _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")
         _require(self.seed >= 0, self, "seed", "at least 0")

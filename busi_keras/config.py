@@ -54,6 +54,10 @@ class Experiment:
         class_balance: draw the images of an epoch so that each class comes equally often.
         augment: strength with which training images are flipped, warped and re-toned; 0 for not at all.
         attention_gates: gate the skips of `multitask-cnn`'s decoder by attention.
+        deep_supervision: let every step of that decoder give a mask, and add them up.
+        gradual_unfreezing: free a pretrained backbone from its coarsest maps to its finest, one more an epoch, rather
+            than all at once.
+        members: networks of the ensemble, each trained from a seed of its own, `seed` on; 1 for a single network.
         protocol: one of `PROTOCOLS`: who trains, validates and tests.
         folds, fold: number of folds and the one scored, counted from 0; used by `FOLDED_PROTOCOLS`.
         seed: of the split, the initial weights, the order of images and the augmentation.
@@ -85,6 +89,9 @@ class Experiment:
     class_balance: bool = False
     augment: float = 1.0
     attention_gates: bool = False
+    deep_supervision: bool = False
+    gradual_unfreezing: bool = False
+    members: int = 1
     protocol: str = "grouped"
     folds: int = 5
     fold: int = 0
@@ -97,7 +104,7 @@ class Experiment:
     def __post_init__(self) -> None:
         for field, allowed in _CHOICES.items():
             _require(getattr(self, field) in allowed, self, field, f"one of {', '.join(allowed)}")
-        for field in ("width", "batch_size", "epochs", "patience"):
+        for field in ("width", "batch_size", "epochs", "patience", "members"):
             _require(getattr(self, field) >= 1, self, field, "at least 1")
         _require(
             self.image_size >= COARSEST_STRIDE and self.image_size % COARSEST_STRIDE == 0,
@@ -114,6 +121,10 @@ class Experiment:
         _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")
         _require(self.seed >= 0, self, "seed", "at least 0")
         _require(0 <= self.frozen_epochs <= self.epochs, self, "frozen_epochs", f"from 0 to {self.epochs} (--epochs)")
+        lone = self.approach == "two-stage"
+        _require(
+            self.members == 1 or not lone, self, "members", "1 in two-stage: an ensemble is of multi-task networks"
+        )
         _require(self.limit is None or self.limit >= 1, self, "limit", "at least 1")
 
     @property

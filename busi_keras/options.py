@@ -77,6 +77,17 @@ Augment = Annotated[
 AttentionGates = Annotated[
     bool, typer.Option("--attention-gates", help="Gate the skips of multitask-cnn's decoder by attention.")
 ]
+DeepSupervision = Annotated[
+    bool, typer.Option("--deep-supervision", help="Every step of multitask-cnn's decoder gives a mask; they add up.")
+]
+GradualUnfreezing = Annotated[
+    bool,
+    typer.Option("--gradual-unfreezing", help="Free a pretrained backbone from coarse to fine, a level an epoch."),
+]
+Members = Annotated[
+    int | None,
+    typer.Option(help="Networks of an ensemble, each from its own seed; stored as one model.", show_default="1"),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave broken images out instead of refusing to train.")]
 Limit = Annotated[int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")]
 Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]

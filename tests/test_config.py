@@ -95,6 +95,11 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"fold": -1}, "--fold is -1; it must be from 0 to 4 with --folds 5"),
         ({"seed": -1}, "--seed is -1; it must be at least 0"),
         ({"limit": 0}, "--limit is 0; it must be at least 1"),
+        ({"members": 0}, "--members is 0; it must be at least 1"),
+        (
+            {"approach": "two-stage", "members": 2},
+            "--members is 2; it must be 1 in two-stage: an ensemble is of multi-task networks",
+        ),
         ({"epochs": 3, "frozen_epochs": 4}, "--frozen-epochs is 4; it must be from 0 to 3 (--epochs)"),
     ],
 )
@@ -119,7 +124,7 @@ def test_a_stored_experiment_is_read(tmp_path: Path) -> None:
 
 def test_an_experiment_of_a_version_with_fewer_options_is_the_same(tmp_path: Path) -> None:
     fields = asdict(Experiment("multitask", "phantom")) | {"augment": True}
-    for added in ("average", "class_balance", "attention_gates"):
+    for added in ("average", "class_balance", "attention_gates", "deep_supervision", "gradual_unfreezing", "members"):
         del fields[added]
     (tmp_path / "experiment.json").write_text(json.dumps(fields))
     assert Experiment.read(tmp_path / "experiment.json") == Experiment("multitask", "phantom")

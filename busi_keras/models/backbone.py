@@ -131,6 +131,18 @@ def set_trainable(encoder: keras.Model, trainable: bool, batch_norm: bool) -> No
         layer.trainable = trainable and batch_norm
 
 
+def levels(encoder: keras.Model) -> list[list[keras.Variable]]:
+    """The weights of an encoder that training may move, by the map of its pyramid that first needs them, from fine to
+    coarse."""
+    seen: set[int] = set()
+    found = []
+    for feature in encoder.outputs:
+        weights = keras.Model(encoder.inputs, feature).trainable_variables
+        found.append([weight for weight in weights if id(weight) not in seen])
+        seen |= {id(weight) for weight in weights}
+    return found
+
+
 def _batch_norms(encoder: keras.Model) -> list[layers.BatchNormalization]:
     return [layer for layer in encoder.layers if isinstance(layer, layers.BatchNormalization)]
 

@@ -16,7 +16,8 @@ from busi_keras.models.unet import build_unet
 
 
 def build(experiment: Experiment) -> keras.Model:
-    """The experiment's untrained network, under the dtype policy and random seed that are set.
+    """The experiment's untrained network, or one member of its ensemble, under the dtype policy and random seed that
+    are set; each call draws other weights.
 
     Returns:
         `image` float32 `(batch, S, S, 3)`, 0-255, letterboxed ->
@@ -40,6 +41,7 @@ def build(experiment: Experiment) -> keras.Model:
         experiment.weights,
         skips=experiment.approach == "multitask-cnn",
         attention=experiment.attention_gates,
+        deep_supervision=experiment.deep_supervision,
     )
 
 

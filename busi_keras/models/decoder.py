@@ -48,7 +48,7 @@ def unet_decoder(pyramid: Sequence[Tensor], channels: Sequence[int], attention: 
     return x
 
 
-def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int], attention: bool = False) -> Tensor:
+def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int], attention: bool = False) -> list[Tensor]:
     """A U-Net's expanding path for the wide maps of a classification backbone, as light as the backbone.
 
     Each skip is first brought to its step's depth by a 1x1 convolution, as in feature pyramid networks (Lin et al.,
@@ -60,15 +60,17 @@ def lateral_decoder(pyramid: Sequence[Tensor], channels: Sequence[int], attentio
         attention: gate each skip by the coarser map.
 
     Returns:
-        A map of the finest map's size, `channels[-1]` deep.
+        Each step's map, from coarse to fine, as deep as `channels` says; the last is of the finest map's size.
     """
     *skips, x = pyramid
+    steps = []
     for count, skip in zip(channels, reversed(skips), strict=True):
         x = layers.Conv2DTranspose(count, 2, strides=2)(x)
         skip = conv_block(skip, count, kernel=1)
         x = layers.Concatenate()([attention_gate(skip, x) if attention else skip, x])
         x = conv_block(x, count)
-    return x
+        steps.append(x)
+    return steps
 
 
 def attention_gate(skip: Tensor, gate: Tensor) -> Tensor:

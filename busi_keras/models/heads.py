@@ -23,13 +23,24 @@ def build_label_head(encoder: keras.Model) -> keras.Model:
     return keras.Model(features, Temperature(dtype="float32", name="calibrated")(logits), name="label_head")
 
 
-def build_mask_head(encoder: keras.Model, decode: Callable[[Sequence[Tensor]], Tensor]) -> keras.Model:
+def build_mask_head(
+    encoder: keras.Model, decode: Callable[[Sequence[Tensor]], Sequence[Tensor]], deep_supervision: bool = False
+) -> keras.Model:
     """A decoder on the encoder's pyramid and a 1x1 convolution: -> float32 logits `(batch, S, S, 1)`.
 
     Where the decoder ends on a smaller map, the logits are upsampled bilinearly.
+
+    Args:
+        encoder: what gives the pyramid.
+        decode: from the pyramid to the decoder's maps, from coarse to fine, each twice the size of the one before.
+        deep_supervision: add up the logits of all of these maps, each upsampled, so that the loss reaches every step
+            by a short way (Kayalibay, Jensen and van der Smagt, arXiv:1701.03056, 2017); else the finest map decides.
     """
     pyramid = _inputs(encoder.outputs)
-    logits = layers.Conv2D(1, 1, dtype="float32", name="logits")(decode(pyramid))
+    *coarser, finest = decode(pyramid)
+    logits = layers.Conv2D(1, 1, dtype="float32", name="logits")(finest)
+    if deep_supervision and coarser:
+        logits = layers.Add(dtype="float32", name="all_steps")([logits, _coarse_logits(coarser)])
     scale = encoder.input_shape[1] // logits.shape[1]
     if scale > 1:
         logits = layers.UpSampling2D(scale, interpolation="bilinear", dtype="float32", name="upsampled")(logits)
@@ -50,3 +61,13 @@ def build_novelty_head(encoder: keras.Model) -> keras.Model:
 
 def _inputs(maps: Sequence[Tensor]) -> list[Tensor]:
     return [keras.Input(feature.shape[1:], dtype=feature.dtype) for feature in maps]
+
+
+def _coarse_logits(maps: Sequence[Tensor]) -> Tensor:
+    """The sum of these maps' own logits, twice the size of the last of them."""
+    total = None
+    for number, feature in enumerate(maps, start=1):
+        own = layers.Conv2D(1, 1, dtype="float32", name=f"logits_of_step_{number}")(feature)
+        total = own if total is None else layers.Add(dtype="float32")([total, own])
+        total = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32")(total)
+    return total

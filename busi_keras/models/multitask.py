@@ -12,7 +12,12 @@ LATERAL_CHANNELS = (128, 96, 64, 32)
 
 
 def build_multitask(
-    image_size: int, backbone: str = "resnet50", weights: str = "none", skips: bool = False, attention: bool = False
+    image_size: int,
+    backbone: str = "resnet50",
+    weights: str = "none",
+    skips: bool = False,
+    attention: bool = False,
+    deep_supervision: bool = False,
 ) -> keras.Model:
     """A multi-task network.
 
@@ -23,6 +28,7 @@ def build_multitask(
         skips: decode with a U-Net's skip connections (approach `multitask-cnn`) rather than by plain upsampling and
             convolution (approach `multitask`).
         attention: gate these skips.
+        deep_supervision: let every step of that decoder give a mask; as in `build_mask_head`.
 
     Returns:
         `image` float32 `(batch, S, S, 3)`, 0-255 ->
@@ -32,11 +38,19 @@ def build_multitask(
     label_head = build_label_head(encoder)
     novelty_head = build_novelty_head(encoder)
     if skips:
-        mask_head = build_mask_head(encoder, lambda pyramid: lateral_decoder(pyramid, LATERAL_CHANNELS, attention))
+        mask_head = build_mask_head(
+            encoder, lambda pyramid: lateral_decoder(pyramid, LATERAL_CHANNELS, attention), deep_supervision
+        )
     else:
-        mask_head = build_mask_head(encoder, lambda pyramid: plain_decoder(pyramid[-1], PLAIN_CHANNELS))
+        mask_head = build_mask_head(encoder, lambda pyramid: [plain_decoder(pyramid[-1], PLAIN_CHANNELS)])
+    return with_heads(encoder, mask_head, label_head, novelty_head)
 
-    image = keras.Input((image_size, image_size, 3), name="image")
+
+def with_heads(
+    encoder: keras.Model, mask_head: keras.Model, label_head: keras.Model, novelty_head: keras.Model
+) -> keras.Model:
+    """The multi-task network of these parts, each named as in `heads`."""
+    image = keras.Input(encoder.input_shape[1:], name="image")
     pyramid = encoder(image)
     label = label_head(pyramid[-1])
     mask = PresenceBound(name="presence_bound", dtype="float32")(mask_head(pyramid), label)

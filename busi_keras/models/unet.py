@@ -26,7 +26,7 @@ def build_unet(image_size: int, width: int = 64, attention: bool = False) -> ker
     """
     encoder = _build_contracting_path(image_size, width)
     steps = [width * 2**level for level in reversed(range(LEVELS - 1))]
-    mask_head = build_mask_head(encoder, lambda pyramid: unet_decoder(pyramid, steps, attention))
+    mask_head = build_mask_head(encoder, lambda pyramid: [unet_decoder(pyramid, steps, attention)])
 
     image = keras.Input((image_size, image_size, 3), name="image")
     return keras.Model(image, {"mask": mask_head(encoder(image))}, name="attention_unet" if attention else "unet")

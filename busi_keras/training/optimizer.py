@@ -16,25 +16,39 @@ class FineTuning(keras.optimizers.AdamW):
     pretrained ones forget too much.
 
     Args:
-        pretrained: the weights that move more slowly.
+        pretrained: the weights that move more slowly, in groups, such as levels of an encoder.
         rate: the factor of their learning rate.
+        pause: steps after which one more group, from the last to the first, begins to move: gradual unfreezing (Howard
+            and Ruder); 0 for all at once. Weight decay does not wait.
         average: momentum of the weights' exponential moving average (Polyak and Juditsky, 1992), 0 for none; with 0.99
             it is over about the last hundred steps.
         arguments: of `keras.optimizers.AdamW`.
     """
 
-    def __init__(self, pretrained: Sequence[Any], rate: float, average: float = 0.0, **arguments: Any) -> None:
+    def __init__(
+        self,
+        pretrained: Sequence[Sequence[Any]],
+        rate: float,
+        average: float = 0.0,
+        pause: int = 0,
+        **arguments: Any,
+    ) -> None:
         super().__init__(use_ema=average > 0, ema_momentum=average, **arguments)
-        self._slower, self._rate = {id(weight) for weight in pretrained}, rate
+        self._slower: dict[int, tuple[float, int]] = {}
+        for group, weights in enumerate(reversed(pretrained)):
+            self._slower |= {id(weight): (rate, group * pause) for weight in weights}
 
     def build(self, variables: Sequence[Any]) -> None:
         """Makes the optimizer's own variables, two for each of the network's."""
         super().build(variables)
-        self._rates = [self._rate if id(weight) in self._slower else 1.0 for weight in variables]
+        self._pace = [self._slower.get(id(weight), (1.0, 0)) for weight in variables]
 
     def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         """Moves one weight, in place."""
-        super().update_step(gradient, variable, learning_rate * self._rates[self._get_variable_index(variable)])
+        rate, start = self._pace[self._get_variable_index(variable)]
+        if start:
+            rate = rate * keras.ops.cast(self.iterations >= start, learning_rate.dtype)
+        super().update_step(gradient, variable, learning_rate * rate)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """Keras calls this at the end of each `fit` to put the averages in the weights' place: here `averaged` does."""

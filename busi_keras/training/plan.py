@@ -1,33 +1,51 @@
 """Which networks an experiment trains, in which order, and the model that comes out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
 
 from busi_keras.config import Experiment
+from busi_keras.models import build, join
 from busi_keras.training.batches import Arrays
 from busi_keras.training.checkpoint import Progress
 from busi_keras.training.crops import CropBoxes, predicted_crops
+from busi_keras.training.device import prepare
 from busi_keras.training.run import Run
 from busi_keras.training.trainer import Display, Stage, train_stage
 
 
 def train(
     model: keras.Model, experiment: Experiment, run: Run, training: Arrays, validation: Arrays, display: Display
-) -> dict[str, Progress]:
+) -> tuple[keras.Model, dict[str, Progress]]:
     """Trains all of an experiment's stages, going on where the run stopped.
 
     Args:
-        model: from `models.build`; has the best weights of each stage afterwards.
+        model: from `models.build`; an ensemble's first member, the others are built here.
 
     Returns:
-        Each stage's progress by its name.
+        The network with the best weights of each stage, and each stage's progress by its name.
     """
-    if experiment.approach != "two-stage":
-        stage = Stage(experiment.approach, model, experiment.pretrained)
-        return {stage.name: _run_stage(stage, experiment, run, training, validation, display, ())}
+    if experiment.approach == "two-stage":
+        return model, _train_two_stages(model, experiment, run, training, validation, display)
+    members, done = [model], {}
+    rows: tuple[dict[str, Any], ...] = ()
+    for number in range(experiment.members):
+        own, name = replace(experiment, seed=experiment.seed + number), experiment.approach
+        if number:
+            prepare(own)
+            members.append(build(own))
+            name = f"{name}-{number + 1}"
+        stage = Stage(name, members[number], experiment.pretrained)
+        done[name] = _run_stage(stage, own, run, training, validation, display, rows)
+        rows = (*rows, *done[name].rows)
+    return (join(members) if len(members) > 1 else model), done
 
+
+def _train_two_stages(
+    model: keras.Model, experiment: Experiment, run: Run, training: Arrays, validation: Arrays, display: Display
+) -> dict[str, Progress]:
     unet = model.get_layer("attention_unet" if experiment.segmenter == "attention-unet" else "unet")
     segmenter = Stage("segmenter", unet, pretrained=False)
     segmented = _run_stage(segmenter, experiment, run, training, validation, display, ())

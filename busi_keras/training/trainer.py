@@ -10,7 +10,7 @@ import numpy as np
 
 from busi_keras.config import CLASSES, Experiment
 from busi_keras.errors import UsageError
-from busi_keras.models.backbone import set_trainable
+from busi_keras.models.backbone import levels, set_trainable
 from busi_keras.training.batches import Arrays, TrainingBatches, ValidationBatches
 from busi_keras.training.checkpoint import Checkpoints, Progress
 from busi_keras.training.objective import Objective
@@ -182,9 +182,10 @@ def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, fro
             alpha=FINAL_LEARNING_RATE,
         )
     optimizer = FineTuning(
-        encoder.trainable_variables,
+        levels(encoder),
         experiment.encoder_rate if stage.pretrained else 1.0,
         experiment.average,
+        pause=steps if stage.pretrained and experiment.gradual_unfreezing else 0,
         learning_rate=schedule,
         weight_decay=WEIGHT_DECAY,
         global_clipnorm=GRADIENT_NORM,

@@ -148,7 +148,7 @@ def _train(
 
     display = ConsoleDisplay(console, log)
     try:
-        progress = train(model, experiment, run, training, validation, display)
+        model, progress = train(model, experiment, run, training, validation, display)
     finally:
         display.stop()
     calibration = calibrate(model, training, validation, experiment.batch_size)

@@ -24,34 +24,40 @@ from busi_keras.inference.predictor import Predictor
 from busi_keras.inference.processor import adds_8_bit_products_exactly
 from busi_keras.models import build_two_stage, build_unet
 from busi_keras.models.decoder import plain_decoder
+from busi_keras.models.ensemble import join
 from busi_keras.models.heads import build_label_head, build_mask_head, build_novelty_head
+from busi_keras.models.multitask import with_heads
 from busi_keras.models.novelty import novelty_head
-from busi_keras.models.presence import PresenceBound
 
 SIZE = 64
 ROOT = Path(__file__).parents[2]
-APPROACHES = ("two-stage", "multitask")
-"""The layers of multitask-cnn are those of these two."""
+APPROACHES = ("two-stage", "multitask", "ensemble")
+"""The layers of multitask-cnn are those of the first two."""
 FLOAT_FORMATS = ("onnx", "openvino", "litert")
 
 
 def small_network(approach: str) -> keras.Model:
     """As `models.build` makes it, on the contracting path of a U-Net in the place of a ResNet50."""
     keras.utils.set_random_seed(3)
+    if approach == "ensemble":
+        return fitted(join([small_multitask(), small_multitask()]))
+    if approach == "multitask":
+        return fitted(small_multitask())
     encoder = build_unet(SIZE, width=8).get_layer("encoder")
-    label_head, novelty = build_label_head(encoder), build_novelty_head(encoder)
     image = keras.Input((SIZE, SIZE, 3), name="image")
     pyramid = encoder(image)
-    classified = {"label": label_head(pyramid[-1]), "novelty": novelty(pyramid)}
-    if approach == "two-stage":
-        unet = build_unet(SIZE, width=4, attention=True)
-        outline(unet, unet.get_layer("mask_head"), share=0.001)
-        return fitted(build_two_stage(unet, keras.Model(image, classified, name="classifier")))
-    mask_head = build_mask_head(encoder, lambda pyramid: plain_decoder(pyramid[-1], (16, 8, 8)))
-    mask = PresenceBound(name="presence_bound")(mask_head(pyramid), classified["label"])
-    network = keras.Model(image, {"mask": mask, **classified}, name="multitask")
+    classified = {"label": build_label_head(encoder)(pyramid[-1]), "novelty": build_novelty_head(encoder)(pyramid)}
+    unet = build_unet(SIZE, width=4, attention=True)
+    outline(unet, unet.get_layer("mask_head"), share=0.001)
+    return fitted(build_two_stage(unet, keras.Model(image, classified, name="classifier")))
+
+
+def small_multitask() -> keras.Model:
+    encoder = build_unet(SIZE, width=8).get_layer("encoder")
+    mask_head = build_mask_head(encoder, lambda pyramid: [plain_decoder(pyramid[-1], (16, 8, 8))])
+    network = with_heads(encoder, mask_head, build_label_head(encoder), build_novelty_head(encoder))
     outline(network, mask_head, share=0.3)
-    return fitted(network)
+    return network
 
 
 def fitted(network: keras.Model) -> keras.Model:

@@ -13,7 +13,7 @@ import pytest
 
 from busi_keras.config import Experiment
 from busi_keras.errors import UsageError
-from busi_keras.models import build, build_classifier, build_multitask, build_two_stage, build_unet
+from busi_keras.models import build, build_classifier, build_multitask, build_two_stage, build_unet, join
 from busi_keras.models.backbone import resolve_weights
 from busi_keras.models.heads import build_label_head
 from busi_keras.models.novelty import novelty_head
@@ -31,6 +31,14 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], set[str]]] = {
     "multitask-cnn": (lambda: build_multitask(SIZE, "mobilenet-v2", skips=True), {"mask", "label", "novelty"}),
     "multitask-cnn-attention": (
         lambda: build_multitask(SIZE, "mobilenet-v2", skips=True, attention=True),
+        {"mask", "label", "novelty"},
+    ),
+    "multitask-cnn-deep": (
+        lambda: build_multitask(SIZE, "mobilenet-v2", skips=True, deep_supervision=True),
+        {"mask", "label", "novelty"},
+    ),
+    "ensemble": (
+        lambda: join([build_multitask(SIZE, "mobilenet-v2", skips=True) for _ in range(2)]),
         {"mask", "label", "novelty"},
     ),
     "multitask-cnn-resnet50": (lambda: build_multitask(SIZE, "resnet50", skips=True), {"mask", "label", "novelty"}),
@@ -206,7 +214,7 @@ for path in folder.glob("*.keras"):
 def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: np.ndarray, tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     np.save(tmp_path / "images.npy", images)
-    names = ("multitask", "multitask-cnn", "two-stage")
+    names = ("multitask", "multitask-cnn", "two-stage", "ensemble")
     for name in names:
         network = NETWORKS[name][0]()
         if name != "multitask":  # an untrained ResNet50 is lively by itself, an untrained MobileNetV2 gives zeros

@@ -35,8 +35,14 @@ class Case:
 
 
 CASES = {
-    "multitask-cnn": Case(["--average", "0.9"], 5, ("multitask-cnn",), (1, 2, 4)),
-    "two-stage": Case(["--width", "2"], 3, ("segmenter", "classifier"), (3, 4)),
+    "multitask-cnn": Case(["--approach", "multitask-cnn", "--average", "0.9"], 5, ("multitask-cnn",), (1, 2, 4)),
+    "ensemble": Case(
+        ["--approach", "multitask-cnn", "--members", "2", "--gradual-unfreezing"],
+        3,
+        ("multitask-cnn", "multitask-cnn-2"),
+        (2, 4),
+    ),
+    "two-stage": Case(["--approach", "two-stage", "--width", "2"], 3, ("segmenter", "classifier"), (3, 4)),
 }
 """Killed in the frozen phase, about where the encoder is freed, and after it; between two stages, and in the second."""
 
@@ -50,12 +56,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def command(approach: str, run: Path, data: Path, weights: Path) -> list[str]:
+def command(name: str, run: Path, data: Path, weights: Path) -> list[str]:
     return [
-        sys.executable, str(ROOT / "cli.py"), "train", "--approach", approach, "--backbone", "mobilenet-v2",
+        sys.executable, str(ROOT / "cli.py"), "train", "--backbone", "mobilenet-v2",
         "--weights", str(weights), "--data", str(data), "--image-size", "32", "--batch-size", "8",
-        "--epochs", str(CASES[approach].epochs), "--run-dir", str(run), "--resume", "--no-export",
-        *CASES[approach].options,
+        "--epochs", str(CASES[name].epochs), "--run-dir", str(run), "--resume", "--no-export",
+        *CASES[name].options,
     ]  # fmt: skip
 
 
@@ -70,15 +76,15 @@ def epochs_done(run: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("approach", CASES)
+@pytest.mark.parametrize("name", CASES)
 def test_kills_at_random_moments_do_not_change_the_weights_by_a_bit(
-    approach: str, phantom_folder: Path, weights: Path, tmp_path: Path
+    name: str, phantom_folder: Path, weights: Path, tmp_path: Path
 ) -> None:
     """Before the last start the newest checkpoint is broken, too: training goes back to the one before it."""
-    case, chance = CASES[approach], random.Random(20)
+    case, chance = CASES[name], random.Random(20)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for epoch in case.kills:
-        process = subprocess.Popen(command(approach, killed, phantom_folder, weights), start_new_session=True)
+        process = subprocess.Popen(command(name, killed, phantom_folder, weights), start_new_session=True)
         while epochs_done(killed) < epoch and process.poll() is None:
             time.sleep(0.02)
         time.sleep(chance.uniform(0, 0.8))
@@ -89,15 +95,15 @@ def test_kills_at_random_moments_do_not_change_the_weights_by_a_bit(
     newest = max((killed / "checkpoint").glob(f"{case.stages[-1]}-0*.npz"))
     newest.write_bytes(newest.read_bytes()[:-1000])
     resumed = subprocess.run(
-        command(approach, killed, phantom_folder, weights), check=True, stderr=subprocess.PIPE, text=True
+        command(name, killed, phantom_folder, weights), check=True, stderr=subprocess.PIPE, text=True
     )
     assert f"going back to the checkpoint before {newest.name}" in " ".join(resumed.stderr.split())
-    subprocess.run(command(approach, whole, phantom_folder, weights), check=True)
+    subprocess.run(command(name, whole, phantom_folder, weights), check=True)
 
-    for name in case.last_checkpoints:
-        expected = stored(whole / "checkpoint" / name)
+    for checkpoint in case.last_checkpoints:
+        expected = stored(whole / "checkpoint" / checkpoint)
         assert any(np.abs(values).max() > 0 for values in expected.values())
-        for key, values in stored(killed / "checkpoint" / name).items():
+        for key, values in stored(killed / "checkpoint" / checkpoint).items():
             np.testing.assert_array_equal(values, expected[key])
     networks = [keras.models.load_model(run / "model.keras", compile=False) for run in (killed, whole)]
     for values, others in zip(*(network.get_weights() for network in networks), strict=True):

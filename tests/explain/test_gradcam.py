@@ -158,6 +158,17 @@ def test_the_map_of_a_two_stage_network_without_a_lesion_is_the_classifiers(imag
         np.testing.assert_allclose(one.values, other.values, atol=1e-3)
 
 
+def test_the_lesions_map_of_a_two_stage_network_is_its_segmenters(images: np.ndarray) -> None:
+    keras.utils.set_random_seed(8)
+    unet, classifier = build_unet(SIZE, width=4), build_classifier(SIZE, "mobilenet-v2")
+    classifier.get_layer("label_head").get_layer("logits").bias.assign([0.0, 0.0, -20.0])  # surely no normal image
+    network = build_two_stage(unet, classifier)
+    found, direct = GradCam(network).of_lesion(images), GradCam(unet).of_lesion(images)
+    assert any(not heat_map.flat for heat_map in direct)
+    for one, other in zip(found, direct, strict=True):
+        np.testing.assert_allclose(one.values, other.values, atol=1e-4)
+
+
 def test_what_a_network_cannot_show_is_refused(images: np.ndarray) -> None:
     network = build_unet(SIZE, width=4)
     with pytest.raises(UsageError, match="has no label head"):

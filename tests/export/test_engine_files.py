@@ -1,5 +1,6 @@
 """ONNX, OpenVINO, LiteRT and int8: the same outputs as Keras, the card inside, and clear refusals."""
 
+import json
 import logging
 import os
 import shutil
@@ -215,6 +216,31 @@ def test_cli_exports_and_predicts_without_importing_keras(exported: Path, tmp_pa
         )
         assert predicted.returncode == 0, predicted.stderr
         assert "image.png: " in predicted.stdout
+
+
+def test_cli_explains_with_an_engine_file_what_comes_with_each_prediction(exported: Path, tmp_path: Path) -> None:
+    folder = exported / "multitask"
+    Image.fromarray(smooth_images(1)[0].astype(np.uint8)).save(tmp_path / "image.png")
+    found = {}
+    for model in ("model.onnx", "model.keras"):
+        command = [sys.executable, ROOT / "cli.py", "gradcam", tmp_path / "image.png", "--model", folder / model]
+        done = subprocess.run([*command, "--output", tmp_path / model, "--json"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found[model] = json.loads(done.stdout)["figures"][0]
+        with Image.open(found[model]["figure"]) as figure:
+            assert figure.width >= 1500
+    assert found["model.onnx"]["label"] == found["model.keras"]["label"]
+    assert not found["model.keras"]["flat"]
+    measured = found["model.onnx"]["faithfulness"]
+    for name in ("deletion", "insertion"):
+        assert measured[name] == pytest.approx(found["model.keras"]["faithfulness"][name], abs=1e-3)
+    assert measured["randomization"] is None  # that needs the network itself
+
+    command = [sys.executable, ROOT / "cli.py", "gradcam", tmp_path / "image.png", "--model", folder / "model.onnx"]
+    refused = subprocess.run([*command, "--target", "lesion"], capture_output=True, text=True, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--target lesion by --method gradcam needs the network itself" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "gradcam").exists()
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".xml", ".tflite"])

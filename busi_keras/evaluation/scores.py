@@ -98,7 +98,9 @@ class Metrics:
         lesion_dice, lesion_iou: means over the images that show a lesion.
         normal_clean: share of normal images whose predicted mask is empty.
         accuracy: share of images with the right class.
-        macro_f1, weighted_f1: over the classes that have images.
+        macro_precision, macro_recall, macro_f1: means over the classes that have images; the precision is not defined
+            where one of them is never predicted.
+        weighted_precision, weighted_recall, weighted_f1: the same, each class by its share of the images.
         auc: one class against the rest.
         brier: mean squared distance of probabilities and truth, in [0, 2].
         calibration_error: distance of confidence and accuracy over 15 bins of equal mass, in [0, 1].
@@ -121,7 +123,11 @@ class Metrics:
     lesion_iou: float | None
     normal_clean: float | None
     accuracy: float | None
+    macro_precision: float | None
+    macro_recall: float | None
     macro_f1: float | None
+    weighted_precision: float | None
+    weighted_recall: float | None
     weighted_f1: float | None
     auc: dict[str, float | None]
     brier: float | None
@@ -158,7 +164,6 @@ def summarize(scores: Sequence[ImageScore]) -> Metrics:
     iou = np.array([s.overlap.iou if s.overlap else np.nan for s in scores])
     clean = np.array([s.predicted_area == 0 if s.overlap else np.nan for s in scores], float)
     classes = _class_scores(scores, labels)
-    present = [score for score in classes.values() if score.support and score.f1 is not None]
     predicted = None if scores[0].predicted is None else np.array([score.predicted for score in scores])
     return Metrics(
         dice=_mean(dice),
@@ -167,8 +172,7 @@ def summarize(scores: Sequence[ImageScore]) -> Metrics:
         lesion_iou=_mean(iou[lesion]),
         normal_clean=_mean(clean[~lesion]),
         accuracy=None if predicted is None else float(np.mean(predicted == labels)),
-        macro_f1=_mean(np.array([score.f1 for score in present], float)),
-        weighted_f1=_mean(np.repeat([score.f1 for score in present], [score.support for score in present])),
+        **_class_means(classes),
         auc={name: score.auc for name, score in classes.items()},
         **_probability_scores(scores, labels),
         **_outline_scores(scores),
@@ -232,6 +236,16 @@ def _class_scores(scores: Sequence[ImageScore], labels: np.ndarray) -> dict[str,
         )
         for i, name in enumerate(CLASSES)
     }
+
+
+def _class_means(classes: dict[str, ClassScore]) -> dict[str, Any]:
+    present = [score for score in classes.values() if score.support]
+    means = {}
+    for name in ("precision", "recall", "f1"):
+        values = np.array([getattr(score, name) for score in present], float)
+        means[f"macro_{name}"] = _mean(values)
+        means[f"weighted_{name}"] = _mean(np.repeat(values, [score.support for score in present]))
+    return means
 
 
 def _auc(truth: np.ndarray, score: np.ndarray) -> float | None:

@@ -118,9 +118,15 @@ def _headline(experiment: Experiment, metrics: Metrics) -> str:
 
 def _classes(metrics: Metrics) -> str:
     header = "| class | precision | recall | F1 | support | AUC against the rest |\n|---|---|---|---|---|---|\n"
+    rows = [(name, c.precision, c.recall, c.f1, str(c.support), _number(c.auc)) for name, c in metrics.classes.items()]
+    total = str(sum(metrics.n.values()))
+    rows += [
+        ("macro mean", metrics.macro_precision, metrics.macro_recall, metrics.macro_f1, total, ""),
+        ("weighted mean", metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1, total, ""),
+    ]
     return header + "\n".join(
-        f"| {name} | {_number(c.precision)} | {_number(c.recall)} | {_number(c.f1)} | {c.support} | {_number(c.auc)} |"
-        for name, c in metrics.classes.items()
+        f"| {name} | {_number(precision)} | {_number(recall)} | {_number(f1)} | {support} | {auc} |"
+        for name, precision, recall, f1, support, auc in rows
     )
 
 

@@ -92,6 +92,10 @@ def test_metrics_computed_by_hand() -> None:
     assert metrics.classes["malignant"] == ClassScore(0.5, 1.0, pytest.approx(2 / 3), 1, pytest.approx(4 / 5))
     assert metrics.classes["normal"] == ClassScore(1.0, 0.5, pytest.approx(2 / 3), 2, 1.0)
     assert metrics.macro_f1 == metrics.weighted_f1 == pytest.approx(2 / 3)
+    assert metrics.macro_precision == pytest.approx((2 / 3 + 0.5 + 1) / 3)
+    assert metrics.macro_recall == pytest.approx((2 / 3 + 1 + 0.5) / 3)
+    assert metrics.weighted_precision == pytest.approx((3 * 2 / 3 + 0.5 + 2 * 1) / 6)
+    assert metrics.weighted_recall == pytest.approx(metrics.accuracy)
     assert metrics.auc == {name: score.auc for name, score in metrics.classes.items()}
 
 
@@ -110,6 +114,8 @@ def test_a_class_never_predicted_has_no_precision_and_an_f1_of_zero() -> None:
     assert metrics.classes["malignant"].precision is None
     assert (metrics.classes["malignant"].recall, metrics.classes["malignant"].f1) == (0, 0)
     assert metrics.macro_f1 == pytest.approx(1 / 3)
+    assert (metrics.macro_precision, metrics.weighted_precision) == (None, None)
+    assert (metrics.macro_recall, metrics.weighted_recall) == (0.5, 0.5)
 
 
 def test_images_of_one_class_alone_have_no_auc() -> None:

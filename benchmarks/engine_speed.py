@@ -33,7 +33,7 @@ from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file
 from busi_keras.export.saved_model import export_saved_model
 from busi_keras.files import write_text
 from busi_keras.inference.formats import is_standalone
-from busi_keras.training.device import processor_name
+from busi_keras.inference.processor import processor_name
 
 SAVED_MODEL, KERAS, PEER = "saved-model", "keras", "pytorch"
 ENGINES = (SAVED_MODEL, KERAS, PEER, *ENGINE_FILES)

@@ -18,9 +18,9 @@ import keras
 import numpy as np
 
 from busi_keras.config import Experiment
+from busi_keras.inference.processor import processor_name
 from busi_keras.models import build
 from busi_keras.training.batches import Arrays, TrainingBatches
-from busi_keras.training.device import processor_name
 from busi_keras.training.objective import Objective
 
 BATCH_SIZE, SIZE, BATCHES, STEPS = 16, 224, 20, 4

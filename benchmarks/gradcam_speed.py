@@ -42,7 +42,7 @@ def main() -> None:
         print(json.dumps(measure(options)))
         return
 
-    from busi_keras.training.device import processor_name
+    from busi_keras.inference.processor import processor_name
 
     results = {name: run(name, backend, options) for name, backend in {**OURS, **PEERS}.items()}
     document = {

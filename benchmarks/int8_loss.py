@@ -25,8 +25,7 @@ from busi_keras.data.busi import Record, read_sample
 from busi_keras.evaluation.scores import overlap
 from busi_keras.files import write_text
 from busi_keras.inference.predictor import Predictor
-from busi_keras.inference.processor import adds_8_bit_products_exactly
-from busi_keras.training.device import processor_name
+from busi_keras.inference.processor import adds_8_bit_products_exactly, processor_name
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import resolve_split

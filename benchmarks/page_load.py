@@ -32,7 +32,7 @@ from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.files import write_text
 from busi_keras.imaging import encode_png
-from busi_keras.training.device import processor_name
+from busi_keras.inference.processor import processor_name
 
 HEIGHT, WIDTH = 471, 562
 IMAGES = 12

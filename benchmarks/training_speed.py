@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from machine import processor_seconds
 
-from busi_keras.training.device import processor_name
+from busi_keras.inference.processor import processor_name
 
 PEER = "pytorch"
 BACKENDS = ("tensorflow", "jax", "torch")

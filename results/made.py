@@ -24,7 +24,7 @@ def made(run: Run) -> dict[str, Any]:
     Of one whose network is not here, what it brought along from where it was trained, else what is still known: no
     date, machine and versions.
     """
-    from busi_keras.training.device import processor_name
+    from busi_keras.inference.processor import processor_name
 
     brought = run.folder / MADE_FILE
     if not run.model_file.exists() and brought.exists():

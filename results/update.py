@@ -86,6 +86,34 @@ def feeding_and_memory() -> str:
     return "\n".join(lines)
 
 
+def everyday_lines() -> str:
+    """What a user waits for before and beside training."""
+    file = RESULTS / "everyday.json"
+    if not file.exists():
+        return ""
+    found = json.loads(file.read_text())
+    start = found["help"]
+    few, many = (found[name] for name in ("audit_of_1000_phantoms", "audit_of_10000_phantoms"))
+    growth = many["processor_seconds"] / few["processor_seconds"]
+    lines = [
+        f"- `cli.py --help` takes {start['seconds']:.2f} s, {start['ratio']:.1f} times what importing typer takes.",
+        f"- {found['phantoms_per_second_and_core']:.0f} phantoms a second and core, 256 x 256 px.",
+        f"- `data groups` on BUSI, 780 images: {_cost(found['near_duplicates_of_busi'])}.",
+        f"- `data audit` on BUSI: {_cost(found['audit_of_busi'])}; on 1,000 phantoms: {_cost(few)}; on 10,000: "
+        f"{_cost(many)}, {growth:.1f} times the processor time.",
+    ]
+    if first := found.get("first_command"):
+        lines.append(
+            f"- The first command above, from a fresh clone on, without BUSI: {first['seconds'] / 60:.1f} minutes, "
+            f"at most {first['peak_megabytes']} MB a process."
+        )
+    return "\n".join(lines)
+
+
+def _cost(one: dict[str, Any]) -> str:
+    return f"{one['seconds']:.0f} s, {one['peak_megabytes']} MB"
+
+
 def engine_table() -> str:
     """Latency, throughput, memory and size of each engine, and what int8 costs."""
     file = RESULTS / "engine_speed.json"
@@ -188,6 +216,7 @@ def readme(text: str) -> str:
         "seed": seed_table(RESULTS),
         "speed": speed_table(),
         "feeding": feeding_and_memory(),
+        "everyday": everyday_lines(),
         "gradcam": gradcam_table(),
         "engines": engine_table(),
         "page": page_lines(),

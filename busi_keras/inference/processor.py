@@ -1,4 +1,4 @@
-"""What the processor can do, as far as it changes results."""
+"""The processor: its name, and what it can do, as far as it changes results."""
 
 import platform
 from pathlib import Path
@@ -21,3 +21,12 @@ def adds_8_bit_products_exactly(flags: Path = Path("/proc/cpuinfo")) -> bool:
         return True
     found = next((set(line.split()) for line in lines if line.startswith("flags")), VNNI)
     return bool(found & VNNI)
+
+
+def processor_name() -> str:
+    """As Linux gives it; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,8 +1,5 @@
 """What the training runs on, and how it is made repeatable."""
 
-import platform
-from pathlib import Path
-
 import keras
 
 from busi_keras.config import Experiment
@@ -41,12 +38,3 @@ def prepare(experiment: Experiment) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-
-
-def processor_name() -> str:
-    """As Linux gives it; elsewhere what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
 
 from busi_keras.imaging import encode_png, read_image
 from busi_keras.inference.predictor import Predictor
 from busi_keras.web.app import create_app
 from busi_keras.web.served_model import ServedModel
 from busi_keras.web.service import Settings
+
+US_IMAGE, US_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"
 
 
 @pytest.fixture
@@ -152,6 +155,65 @@ def test_a_frame_of_an_upload_that_was_removed_is_not_there(
     answer = client.post(f"/api/uploads/{given['key']}/frames/0")
     assert answer.status_code == 404
     assert str(tmp_path) not in answer.text
+
+
+OF_OTHER_MAKERS = {
+    "JPEG": "examples_ybr_color.dcm",
+    "JPEG, RGB": "SC_rgb_dcmtk_+eb+cr.dcm",
+    "lossless JPEG": "SC_rgb_jpeg_gdcm.dcm",
+    "JPEG-LS, near lossless": "SC_rgb_jls_lossy_sample.dcm",
+    "JPEG 2000": "SC_rgb_gdcm_KY.dcm",
+    "lossless JPEG 2000": "examples_jpeg2k.dcm",
+    "RLE": "SC_rgb_rle_2frame.dcm",
+    "YBR_FULL_422": "SC_ybr_full_422_uncompressed.dcm",
+    "big endian": "SC_rgb_small_odd_big_endian.dcm",
+    "12-bit JPEG": "JPGExtended.dcm",
+}
+"""Files that come with pydicom."""
+
+
+@pytest.mark.parametrize("coding", OF_OTHER_MAKERS)
+def test_each_coding_comes_through_the_page_as_pydicom_decodes_it(
+    coding: str, client: TestClient, tmp_path: Path
+) -> None:
+    dataset = dcmread(str(get_testdata_file(OF_OTHER_MAKERS[coding], download=False)))
+    many = "NumberOfFrames" in dataset and dataset.NumberOfFrames > 1
+    dataset.SOPClassUID, dataset.Modality = US_MULTI_FRAME if many else US_IMAGE, "US"
+    dataset.pop("SequenceOfUltrasoundRegions", None)  # the whole frame is compared
+    dataset.save_as(tmp_path / "case.dcm")
+    given = upload(client, tmp_path / "case.dcm")
+    case = client.post(f"/api/uploads/{given['key']}/frames/{given['frames'] - 1}").json()
+    shown = read_image(client.get(f"/api/cases/{case['key']}/image.png").content)
+    expected = dataset.pixel_array[-1] if many else dataset.pixel_array
+    if dataset.BitsStored == 12:
+        expected = np.repeat((expected >> 4)[..., None], 3, axis=-1)  # no window: the high byte
+    np.testing.assert_array_equal(shown, expected)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"}, "is no ultrasound image (CT Image Storage)"),
+        ({"PixelData": None}, "holds no pixels"),
+        ({"Rows": 900}, "claims 80 x 900 pixels, but 4800 of 72000 bytes are there"),
+        ({"Rows": 9000, "Columns": 9000}, "has frames of 9000 x 9000, over 50 megapixels"),
+    ],
+)
+def test_dicom_that_cannot_be_shown_is_a_sentence_and_the_server_goes_on(
+    more: dict, expected: str, client: TestClient, ultrasound_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    broken = ultrasound_file(tmp_path / "broken.dcm", np.full((60, 80), 40, np.uint8), **more)
+    answer = client.post("/api/uploads", content=broken.read_bytes())
+    assert answer.status_code == 422
+    assert expected in answer.json()["error"]
+    whole = upload(client, ultrasound_file(tmp_path / "whole.dcm", np.full((60, 80), 40, np.uint8)))
+    assert client.post(f"/api/uploads/{whole['key']}/frames/0").status_code == 201
+
+
+def test_a_file_of_two_gigabytes_is_refused_before_it_is_sent(client: TestClient) -> None:
+    answer = client.post("/api/uploads", content=b"DICM", headers={"Content-Length": str(2 * 10**9)})
+    assert answer.status_code == 413
+    assert answer.json()["error"] == "this file is over 256 MB; make it smaller first"
 
 
 def test_broken_dicom_is_a_sentence_that_names_neither_path_nor_patient(

@@ -6,9 +6,11 @@ import os
 import shutil
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import numpy as np
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pypdf import PdfReader
 
 from busi_keras.data.busi import read_busi, read_sample
@@ -165,6 +169,52 @@ def test_a_dropped_image_shows_class_outline_size_and_heat_map(page: Page, tmp_p
     assert pixel(canvas(page), 50, 40) == inside
     page.get_by_role("checkbox", name="Outline").uncheck(force=True)
     assert not has_orange(canvas(page), 26, 34)
+
+
+def test_mask_box_and_opacity_are_drawn_as_they_are_set(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.locator("#show-outline").uncheck(force=True)
+    page.get_by_role("checkbox", name="Mask").check(force=True)
+    red, green, blue = pixel(canvas(page), 50, 40)
+    assert (red, green, blue) == pytest.approx((252, 192, 149), abs=3)  # 45 percent of orange over 250
+    page.locator("#opacity").fill("100")
+    assert page.locator("#opacity").get_attribute("aria-valuetext") == "100 percent"
+    assert pixel(canvas(page), 50, 40) == pytest.approx([255, 122, 26], abs=3)
+    page.get_by_role("checkbox", name="Mask").uncheck(force=True)
+    assert pixel(canvas(page), 50, 40) == [250, 250, 250]
+
+    before = canvas(page).astype(int)
+    page.get_by_role("checkbox", name="Box").check(force=True)
+    changed = (np.abs(canvas(page).astype(int) - before) > 40).any(axis=-1)
+    scale = min(changed.shape[1] / 120, changed.shape[0] / 90)
+    for axis, middle, start, stop in ((0, 60, 30, 70), (1, 45, 20, 60)):  # columns, then rows, in pixels of the image
+        touched = (np.flatnonzero(changed.any(axis=axis)) - changed.shape[1 - axis] / 2) / scale + middle
+        assert (touched.min(), touched.max()) == pytest.approx((start, stop), abs=3)
+    assert changed.mean() < 0.03  # a frame, not an area
+
+
+def test_the_keyboard_reaches_everything_in_the_order_it_is_read(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.locator(".skip").focus()
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        name = page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+        if name in reached:
+            break
+        reached.append(name)
+    wanted = ["about-open", "choose", "every", "show-outline", "show-heat-map", "opacity", "zoom-in", "canvas",
+              "sensitivity", "edit-mask", "save-correction", "report-pdf", "report-json"]  # fmt: skip
+    assert [name for name in reached if name in wanted] == wanted
+
+
+def test_the_api_is_described_on_a_page_that_loads_nothing_from_elsewhere(page: Page) -> None:
+    page.get_by_role("link", name="API").click()
+    expect(page.get_by_role("heading", name="API")).to_be_visible()
+    expect(page.locator("#curl")).to_contain_text("/api/predictions")
+    expect(page.locator("body")).to_contain_text("Predict a file and forget it")
 
 
 def test_zooming_keeps_the_aspect(page: Page, tmp_path: Path) -> None:
@@ -341,6 +391,26 @@ def test_of_a_cine_every_other_frame_is_asked_for_and_the_largest_lesion_opened(
     drop(page, write(tmp_path, "again.png"))
     page.wait_for_timeout(200)
     expect(rows).to_have_count(3)
+
+
+def test_a_cine_in_dicom_is_measured_in_mm_and_gives_results_in_dicom(page: Page, tmp_path: Path) -> None:
+    """A cine of 30 JPEG frames that comes with pydicom."""
+    cine = Path(str(get_testdata_file("examples_ybr_color.dcm", download=False)))
+    page.get_by_label("Of a cine").fill("15")
+    drop(page, cine)
+    rows = page.locator("#case-table tbody tr")
+    expect(rows).to_have_count(2)
+    expect(page.locator("#progress")).to_be_hidden()
+    assert {row.split("\t")[0] for row in rows.all_inner_texts()} == {f"{cine.name}, frame {n}" for n in (1, 16)}
+    expect(page.locator("#case-name")).to_contain_text(f"{cine.name}, frame ")
+    expect(page.locator("#spacing")).to_contain_text("0.51")
+    expect(page.locator("#lesions")).to_contain_text("mm")
+    with page.expect_download() as download:
+        page.locator("#report-dicom").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        written = [dcmread(BytesIO(archive.read(name))) for name in archive.namelist()]
+    assert {one.Modality for one in written} == {"SEG", "SR", "OT"}
+    assert {one.PatientName for one in written} == {dcmread(cine).PatientName}
 
 
 def test_ten_files_become_a_table_by_malignancy_that_opens_cases(page: Page, tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ LESS_IS_BETTER = frozenset(
     }
 )
 
-Statistic = Callable[[np.ndarray], float | None]
-"""Indices of images, with repetitions -> a score of them; None where it is not defined for these."""
+Scores = Callable[[np.ndarray], dict[str, float | None]]
+"""Indices of images, with repetitions -> scores of them by name; None where one is not defined for these."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,19 @@ class Interval:
         return f"{self.estimate:.3f}" + ("" if self.low is None else f" ({self.low:.3f} to {self.high:.3f})")
 
 
-def interval(
-    statistic: Statistic,
-    groups: Sequence[int],
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
-) -> Interval:
-    """The percentile bootstrap interval of a score, drawing whole groups (Efron and Tibshirani, 1993, chapters 8, 13).
+def bootstrap(
+    scores_of: Scores, groups: Sequence[int], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """Percentile bootstrap intervals, drawing whole groups (Efron and Tibshirani, 1993, chapters 8, 13).
 
     Args:
-        statistic: a score of images, given as indices.
+        scores_of: scores of images, all from the same resamples.
         groups: of each image, the number of its group of near-duplicates.
-        resamples: how often groups are drawn; resamples in which the score is not defined are left out.
+        resamples: how often groups are drawn; those in which a score is not defined are left out.
     """
-    return _intervals(lambda chosen: {"": statistic(chosen)}, groups, resamples, seed, confidence)[""]
+    estimates = scores_of(np.arange(len(groups)))
+    found = [scores_of(chosen) for chosen in resamplings(groups, resamples, seed)]
+    return {name: _interval(estimates[name], [one[name] for one in found]) for name in estimates}
 
 
 def metric_intervals(
@@ -92,9 +90,9 @@ def metric_intervals(
 
     Args:
         scores: of each image.
-        groups: as in `interval`.
+        groups: as in `bootstrap`.
     """
-    return _intervals(lambda chosen: _headline_of(scores, chosen), groups, resamples, seed)
+    return bootstrap(lambda chosen: _headline_of(scores, chosen), groups, resamples, seed)
 
 
 def paired_differences(
@@ -108,18 +106,18 @@ def paired_differences(
 
     Args:
         first, second: two networks' scores of the same images in the same order.
-        groups: as in `interval`.
+        groups: as in `bootstrap`.
     """
 
     def differences(chosen: np.ndarray) -> dict[str, float | None]:
         ones, others = _headline_of(first, chosen), _headline_of(second, chosen)
         return {name: _difference(ones[name], others[name]) for name in ones}
 
-    return _intervals(differences, groups, resamples, seed)
+    return bootstrap(differences, groups, resamples, seed)
 
 
 def group_numbers(names: Sequence[str], groups: Sequence[Sequence[str]]) -> list[int]:
-    """The number of each name's group, as `interval` takes them; a name in none is a group of its own.
+    """The number of each name's group, as `bootstrap` takes them; a name in none is a group of its own.
 
     Args:
         names: of images; one that repeats keeps its number.
@@ -145,18 +143,6 @@ def resamplings(groups: Sequence[int], resamples: int, seed: int) -> Iterator[np
         yield np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))])
 
 
-def _intervals(
-    scores_of: Callable[[np.ndarray], dict[str, float | None]],
-    groups: Sequence[int],
-    resamples: int,
-    seed: int,
-    confidence: float = CONFIDENCE,
-) -> dict[str, Interval]:
-    estimates = scores_of(np.arange(len(groups)))
-    found = [scores_of(chosen) for chosen in resamplings(groups, resamples, seed)]
-    return {name: _interval(estimates[name], [one[name] for one in found], confidence) for name in estimates}
-
-
 def _headline_of(scores: Sequence[ImageScore], chosen: np.ndarray) -> dict[str, float | None]:
     return headline(summarize([scores[int(index)] for index in chosen]))
 
@@ -165,21 +151,9 @@ def _difference(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else one - other
 
 
-def _interval(estimate: float | None, values: Sequence[float | None], confidence: float) -> Interval:
+def _interval(estimate: float | None, values: Sequence[float | None]) -> Interval:
     defined = [value for value in values if value is not None]
     if not defined:
         return Interval(estimate, None, None)
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(estimate, float(low), float(high))
-
-
-def mean_of(values: Sequence[float | None]) -> Statistic:
-    """The mean of what is defined of one number an image."""
-    numbers = np.array([np.nan if value is None else value for value in values], float)
-
-    def mean(chosen: np.ndarray) -> float | None:
-        drawn = numbers[chosen]
-        drawn = drawn[~np.isnan(drawn)]
-        return float(drawn.mean()) if len(drawn) else None
-
-    return mean

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,18 +7,21 @@ from hypothesis import strategies as st
 
 from busi_keras.evaluation.intervals import (
     Interval,
+    bootstrap,
     group_numbers,
-    interval,
-    mean_of,
     metric_intervals,
     paired_differences,
 )
 from busi_keras.evaluation.scores import ImageScore, Overlap
 
 
+def interval_of_mean(values: np.ndarray, groups: Sequence[int], resamples: int = 1000, seed: int = 0) -> Interval:
+    return bootstrap(lambda chosen: {"mean": float(values[chosen].mean())}, groups, resamples, seed)["mean"]
+
+
 def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
     values = np.random.default_rng(0).normal(0.7, 0.2, 400)
-    found = interval(mean_of(values.tolist()), range(400))
+    found = interval_of_mean(values, range(400))
     error = 1.96 * values.std() / 20
     assert found.estimate == pytest.approx(values.mean())
     assert found.low == pytest.approx(values.mean() - error, abs=0.004)
@@ -26,9 +31,9 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:
 def test_copies_of_an_image_do_not_make_a_number_surer() -> None:
     values = np.random.default_rng(1).normal(0.7, 0.2, 100)
     copied = np.repeat(values, 9)
-    alone = interval(mean_of(values.tolist()), range(100))
-    grouped = interval(mean_of(copied.tolist()), np.repeat(np.arange(100), 9).tolist())
-    pretended = interval(mean_of(copied.tolist()), range(900))
+    alone = interval_of_mean(values, range(100))
+    grouped = interval_of_mean(copied, np.repeat(np.arange(100), 9).tolist())
+    pretended = interval_of_mean(copied, range(900))
     assert grouped.high - grouped.low == pytest.approx(alone.high - alone.low, rel=0.05)
     assert pretended.high - pretended.low < 0.5 * (alone.high - alone.low)
 
@@ -59,11 +64,20 @@ def test_images_of_no_group_are_groups_of_their_own_and_repeat_with_their_number
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 9))
 def test_an_interval_holds_values_that_occur(values: list[float], seed: int) -> None:
-    found = interval(mean_of(values), range(len(values)), resamples=20, seed=seed)
+    found = interval_of_mean(np.array(values), range(len(values)), resamples=20, seed=seed)
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
 
 
-def test_what_is_not_defined_is_left_out() -> None:
-    assert interval(mean_of([None, 0.5, None, 0.5]), range(4), resamples=200).estimate == 0.5
-    nothing = interval(mean_of([None, None]), range(2), resamples=10)
-    assert (nothing.estimate, nothing.low, nothing.high) == (None, None, None)
+def test_resamples_in_which_a_score_is_not_defined_are_left_out() -> None:
+    values = np.array([0.2, 0.5, 0.8])
+    found = bootstrap(
+        lambda chosen: {
+            "with the last": float(values[chosen].mean()) if 2 in chosen else None,
+            "never": None,
+        },
+        range(3),
+        resamples=200,
+    )
+    assert found["with the last"].estimate == pytest.approx(0.5)
+    assert found["with the last"].low == pytest.approx(0.4)  # 0.2, 0.2 and 0.8
+    assert found["never"] == Interval(None, None, None)

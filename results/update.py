@@ -184,6 +184,14 @@ def page_lines() -> str:
                 f"- {one['model']}: the page after {one['seconds_to_page']:.1f} s, the model after "
                 f"{one['seconds_to_ready']:.1f} s; from drop to drawn, median: {'; '.join(kinds)} ({drop['what']})."
             )
+    if (file := RESULTS / "page_cine.json").exists():
+        cine = json.loads(file.read_text())
+        memory = cine["megabytes"]
+        lines.append(
+            f"- {cine['model']}, {cine['what']}: {cine['frames_per_second']:.1f} frames a second; memory "
+            f"{memory['before']} MB before, at most {memory['peak']} MB; the progress bar stood in "
+            f"{cine['positions_of_the_bar_seen']} places."
+        )
     if (file := RESULTS / "page_load.json").exists():
         load = json.loads(file.read_text())
         result, memory = load["result_seconds"], load["megabytes"]

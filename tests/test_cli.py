@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from busi_keras.config import CLASSES
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.imaging import read_image, read_mask
 
@@ -128,12 +129,63 @@ def test_gradcam_draws_five_panels_beside_a_mask_and_four_without(workplace: Pat
     assert five.shape[1] > four.shape[1] >= 1500
     assert document["contact_sheets"] == ["figures/contact_sheet_1.png"]
     assert read_image(workplace / "figures/contact_sheet_1.png").shape[1] >= 1500
+    for one in document["figures"]:
+        assert one["label"] in CLASSES
+        assert one["target"] == "malignant"
+        assert set(one["probabilities"]) == set(CLASSES)
+        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        for lesion in one["lesions"]:
+            x0, y0, x1, y1 = lesion["box"]
+            assert 0 < lesion["area_px"] <= (x1 - x0) * (y1 - y0)
     with_mask, alone = (one["faithfulness"] for one in document["figures"])
     assert set(with_mask) == {
         "energy_inside", "pointing_game", "iou", "chance", "deletion", "insertion", "randomization",
     }  # fmt: skip
     assert alone["chance"] is None
     assert with_mask["chance"] is None or 0 < with_mask["chance"] < 1  # None: the map of so little training is flat
+
+
+def test_gradcam_takes_a_folder_and_makes_a_contact_sheet_of_each_eight(workplace: Path, phantom_folder: Path) -> None:
+    (workplace / "nine").mkdir()
+    for number in range(1, 10):
+        shutil.copy(phantom_folder / "benign" / f"benign ({number}).png", workplace / "nine")
+    done = cli("gradcam", "nine", "--output", "of_nine", "--json", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [Path(one["path"]).name for one in document["figures"]] == [f"benign ({n}).png" for n in range(1, 10)]
+    assert document["contact_sheets"] == ["of_nine/contact_sheet_1.png", "of_nine/contact_sheet_2.png"]
+    eight, one = (read_image(workplace / sheet).shape[0] for sheet in document["contact_sheets"])
+    assert eight > 4 * one
+
+
+def test_gradcam_takes_the_true_mask_from_where_it_is_named(workplace: Path, phantom_folder: Path) -> None:
+    shutil.copy(phantom_folder / "benign" / "benign (1).png", workplace / "named.png")
+    mask = phantom_folder / "benign" / "benign (1)_mask.png"
+    done = cli("gradcam", "named.png", "--mask", mask, "--output", "named", "--json", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    [one] = json.loads(done.stdout)["figures"]
+    beside = cli("gradcam", phantom_folder / "benign" / "benign (1).png", "--output", "beside", "--json", cwd=workplace)
+    assert one["faithfulness"] == json.loads(beside.stdout)["figures"][0]["faithfulness"]
+    assert read_image(workplace / one["figure"]).shape == read_image(workplace / "beside/benign (1)_gradcam.png").shape
+    refused = cli("gradcam", "named.png", "alone.png", "--mask", mask, "--output", "both", cwd=workplace)
+    assert refused.returncode == 2
+    assert "belongs to one image, but 2 are given" in " ".join(refused.stderr.split())
+
+
+@pytest.mark.busi
+def test_gradcam_on_an_image_of_each_class_of_busi(workplace: Path) -> None:
+    images = [Path(os.environ["BUSI_DATA_DIR"]) / name / f"{name} (1).png" for name in CLASSES]
+    done = cli("gradcam", *images, "--output", "busi", "--json", cwd=workplace)
+    assert done.returncode == 0, done.stderr
+    for one, image in zip(json.loads(done.stdout)["figures"], images, strict=True):
+        assert one["path"] == str(image)
+        height, width = read_image(image).shape[:2]
+        assert all(0 <= x <= width for lesion in one["lesions"] for x in lesion["box"][::2])
+        assert all(0 <= y <= height for lesion in one["lesions"] for y in lesion["box"][1::2])
+        figure = read_image(workplace / one["figure"])
+        assert figure.shape[1] >= 1500
+        assert figure.shape[1] / figure.shape[0] > 3.5 * width / height  # five panels in a row
+        assert any("phantoms" in warning for warning in one["warnings"])
 
 
 def test_gradcam_explains_the_lesion_by_another_method_too(workplace: Path, phantom_folder: Path) -> None:

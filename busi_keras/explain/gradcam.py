@@ -30,7 +30,7 @@ class HeatMap:
     Attributes:
         values: float32 `(S, S)` in [0, 1], on the network's letterboxed input; 1 is the largest value of
             the coarse map, which smoothing may lower.
-        flat: nothing speaks for the target: every value is 0.
+        flat: nothing speaks for the target, or no place more than another: every value is 0.
     """
 
     values: np.ndarray

@@ -4,6 +4,9 @@ from keras import ops
 
 from busi_keras.models.sampling import Tensor
 
+FLAT = 0.05
+"""Of a map's largest value: where its values differ by less, it says nothing about where the evidence lies."""
+
 
 def heat_maps(coarse: Tensor, squares: Tensor | None, size: int) -> Tensor:
     """Coarse maps scaled to a largest value of 1, upsampled bilinearly and put in their places.
@@ -14,11 +17,12 @@ def heat_maps(coarse: Tensor, squares: Tensor | None, size: int) -> Tensor:
         size: S, side of the image in pixels.
 
     Returns:
-        float32 `(batch, S, S)` in [0, 1], 0 outside the squares; all 0 where the coarse map is. Smoothing may
-        lower the largest value below 1.
+        float32 `(batch, S, S)` in [0, 1], 0 outside the squares; all 0 where the coarse map is flat: 0, or about the
+        same everywhere. Smoothing may lower the largest value below 1.
     """
-    top = ops.max(coarse, axis=(1, 2), keepdims=True)
-    scaled = coarse / ops.where(top > 0, top, 1.0)
+    top, low = ops.max(coarse, axis=(1, 2), keepdims=True), ops.min(coarse, axis=(1, 2), keepdims=True)
+    says_where = top - low > FLAT * top
+    scaled = ops.where(says_where, coarse / ops.where(says_where, top, 1.0), 0.0)
     if squares is None:
         squares = ops.convert_to_tensor([[0.0, 0.0, float(size)]])
     count = coarse.shape[1]

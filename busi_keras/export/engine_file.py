@@ -65,8 +65,9 @@ def export_engine_file(model_file: Path, export_format: str, target: Path, image
     card = read_card(model_file)
     if target.suffix.lower() != chosen.suffix:
         raise UsageError(f"--output is {target}; with --format {export_format} it must end with {chosen.suffix}")
-    if target.exists():
-        raise UsageError(f"{target} exists already; remove it first, or name another file with --output")
+    for file in (target, target.with_suffix(".bin")) if chosen.suffix == ".xml" else (target,):
+        if file.exists():
+            raise UsageError(f"{file} exists already; remove it first, or name another file with --output")
     missing = [name for name in chosen.packages if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(

@@ -53,6 +53,15 @@ def test_a_coarse_map_is_upsampled_as_an_image_is(shape: tuple[int, ...]) -> Non
         np.testing.assert_allclose(one, resize(source / source.max(), SIZE, SIZE), atol=1e-5)
 
 
+@pytest.mark.parametrize(("spread", "flat"), [(0.0, True), (0.04, True), (0.5, False)])
+@pytest.mark.parametrize("largest", [1e-9, 1.0, 1e6])
+def test_evidence_that_is_about_the_same_everywhere_is_a_flat_map(largest: float, spread: float, flat: bool) -> None:
+    coarse = np.random.default_rng(2).uniform(1 - spread, 1, (1, 4, 4)).astype(np.float32) * np.float32(largest)
+    found = numpy(heat_maps(keras.ops.convert_to_tensor(coarse), None, SIZE))[0]
+    assert found.any() != flat
+    assert np.isfinite(found).all()
+
+
 def test_a_map_of_a_crop_lies_in_its_place() -> None:
     coarse = np.float32([[[1, 0], [0, 0]]])
     squares = keras.ops.convert_to_tensor(np.float32([[16, 32, 32]]))

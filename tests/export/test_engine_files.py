@@ -308,6 +308,11 @@ def test_exports_that_cannot_be_are_refused_before_anything_runs(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model_file = exported / "multitask" / "model.keras"
+    (tmp_path / "alone.bin").write_bytes(b"somebody's")
+    with pytest.raises(UsageError, match=r"alone\.bin exists already; remove it first, or name another file"):
+        export_engine_file(model_file, "openvino", tmp_path / "alone.xml")
+    assert (tmp_path / "alone.bin").read_bytes() == b"somebody's"
+    (tmp_path / "alone.bin").unlink()
     with pytest.raises(UsageError, match=r"model\.onnx exists already; remove it first, or name another file"):
         export_engine_file(model_file, "onnx", model_file.with_suffix(".onnx"))
     with pytest.raises(UsageError, match=r"--output is .*model\.bin; with --format openvino it must end with \.xml"):

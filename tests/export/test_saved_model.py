@@ -134,16 +134,30 @@ def test_saved_model_cli_without_keras_gives_what_the_predictor_gives(
     row = next(row for row, path in enumerate(image_files) if path.name == "alpha.png")
     np.save(tmp_path / "bytes.npy", np.array([image_files[row].read_bytes()]))
     np.save(tmp_path / "pixels.npy", pixels[row : row + 1])
-    for signature, feed in {"pixels": "image=pixels.npy", "serving_default": "image_bytes=bytes.npy"}.items():
+    np.save(tmp_path / "anything.npy", np.array([b"any"]))
+    feeds = {
+        "pixels": "image=pixels.npy",
+        "serving_default": "image_bytes=bytes.npy",
+        "explain": "image_bytes=bytes.npy",
+        "card": "request=anything.npy",
+    }
+    for signature, feed in feeds.items():
         command = [
             sys.executable, "-c", SAVED_MODEL_CLI, "run", "--dir", saved_model, "--tag_set", "serve",
             "--signature_def", signature, "--inputs", feed, "--outdir", signature,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        found = np.load(tmp_path / signature / "probabilities.npy")[0]
-        np.testing.assert_allclose(found, predictions[row].probabilities, atol=LEVEL)
-    assert np.load(tmp_path / "serving_default" / "label.npy", allow_pickle=True)[0].decode() == predictions[row].label
+        if signature != "card":
+            found = np.load(tmp_path / signature / "probabilities.npy")[0]
+            np.testing.assert_allclose(found, predictions[row].probabilities, atol=LEVEL)
+
+    def text(signature: str, output: str) -> bytes:
+        return np.load(tmp_path / signature / f"{output}.npy", allow_pickle=True)[0]
+
+    assert text("serving_default", "label").decode() == predictions[row].label
+    assert read_image(text("explain", "heatmap_png_bytes")).shape == (64, 64, 3)
+    assert Card.from_json(text("card", "card").decode()).phantom
 
 
 def test_versions_count_up_and_carry_card_and_labels(saved_model: Path) -> None:
@@ -219,12 +233,13 @@ def box(found: np.ndarray) -> list[int]:
     return [*places.min(axis=0), *places.max(axis=0)] if len(places) else []
 
 
-def test_a_network_that_pytorch_stored_answers_the_same(
-    stored_network: Path, answers: Path, pixels: np.ndarray, tmp_path: Path
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_network_that_another_backend_stored_answers_the_same(
+    backend: str, stored_network: Path, answers: Path, pixels: np.ndarray, tmp_path: Path
 ) -> None:
-    stored = tmp_path / "torch.keras"
+    stored = tmp_path / "other.keras"
     code = "import sys, keras, busi_keras.models; keras.models.load_model(sys.argv[1]).save(sys.argv[2])"
-    environment = os.environ | {"KERAS_BACKEND": "torch"}
+    environment = os.environ | {"KERAS_BACKEND": backend}
     subprocess.run([sys.executable, "-c", code, stored_network, stored], check=True, env=environment)
     attach_card(stored, read_card(stored_network))
     served = tf.saved_model.load(str(export_saved_model(stored, tmp_path / "served"))).signatures["pixels"]

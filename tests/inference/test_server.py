@@ -369,10 +369,12 @@ SERVERS = [
 @pytest.mark.parametrize("server", SERVERS)
 def test_bytes_are_explained_and_the_row_that_is_no_image_is_named(server: str, url: str) -> None:
     address = Address.parse(url if server == "stand-in" else os.environ["TF_SERVING_URL"])
+    client = GrpcClient(address) if address.scheme == "grpc" else RestClient(address)
     png = encode_png(np.random.default_rng(3).integers(0, 255, (80, 60, 3), dtype=np.uint8))
-    outputs = ("probabilities", "heatmap_png_bytes")
-    found = RestClient(address).call("explain", {"image_bytes": np.array([png], object)}, outputs)
-    assert read_image(found["heatmap_png_bytes"][0]).shape == (80, 60, 3)
-    assert found["probabilities"].sum() == pytest.approx(1, abs=1e-3)
-    with pytest.raises(UsageError, match=r"400.*image_bytes\[1\] is no PNG, JPEG, BMP or GIF file"):
-        RestClient(address).call("explain", {"image_bytes": np.array([png, b"no image"], object)}, outputs)
+    for signature, picture in (("explain", "heatmap_png_bytes"), ("serving_default", "mask_png_bytes")):
+        outputs = ("probabilities", picture)
+        found = client.call(signature, {"image_bytes": np.array([png], object)}, outputs)
+        assert read_image(found[picture][0]).shape == (80, 60, 3)
+        assert found["probabilities"].sum() == pytest.approx(1, abs=1e-3)
+        with pytest.raises(UsageError, match=r"image_bytes\[1\] is no PNG, JPEG, BMP or GIF file"):
+            client.call(signature, {"image_bytes": np.array([png, b"no image"], object)}, outputs)

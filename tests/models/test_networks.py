@@ -200,9 +200,11 @@ for path in folder.glob("*.keras"):
     classes, each = np.repeat(np.arange(3), len(images)), np.tile(images, (3, 1, 1, 1))
     maps = {method: GradCam(network, method).of_class(each, classes) for method in METHODS}
     outputs = network.predict_on_batch(images)
-    segmenter = network.get_layer("unet") if network.name == "two_stage" else network
-    bias = segmenter.get_layer("mask_head").get_layer("logits").bias
-    bias.assign(bias + 10)  # untrained masks hover about the threshold from which on a pixel is explained
+    for layer in network._flatten_layers():  # untrained masks hover about the threshold: so that all pixels count
+        if isinstance(layer, keras.layers.Conv2D) and layer.name == "logits":
+            layer.bias.assign(layer.bias + 10)
+        if isinstance(layer, keras.layers.Dense) and layer.name == "logits":
+            layer.bias.assign([0.0, 0.0, -20.0])
     maps["lesion map"] = GradCam(network).of_lesion(images)
     values = {name: np.stack([one.values for one in found]) for name, found in maps.items()}
     np.savez(path.with_suffix(f".{keras.backend.backend()}.npz"), **outputs, **values)
@@ -230,10 +232,11 @@ def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: 
         expected = np.load(tmp_path / f"{name}.tensorflow.npz")
         assert {"mask", "label", "novelty", "gradcam", "gradcam++", "hirescam", "lesion map"} == set(expected)
         for task, values in expected.items():
-            assert task == "lesion map" or np.abs(values).max() > 0.01, task
+            assert np.abs(values).max() > 0.01, (name, task)
             for backend in ("jax", "torch"):
                 found = np.load(tmp_path / f"{name}.{backend}.npz")[task]
-                np.testing.assert_allclose(found, values, atol=1e-4, rtol=1e-4, err_msg=f"{name} {task} {backend}")
+                relative = 1e-4 if task in ("mask", "label", "novelty") else 0.0
+                np.testing.assert_allclose(found, values, atol=1e-4, rtol=relative, err_msg=f"{name} {task} {backend}")
 
 
 def _lively(network: keras.Model) -> keras.Model:

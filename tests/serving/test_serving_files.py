@@ -1,5 +1,6 @@
 """What TF Serving is started with."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,14 @@ def test_the_models_are_what_tf_serving_reads() -> None:
     config = text_format.Parse((SERVING / "models.config").read_text(), messages.ModelServerConfig())
     found = [(one.name, one.base_path, one.model_platform) for one in config.model_config_list.config]
     assert found == [("multitask", "/models/multitask", "tensorflow")]
+
+
+def test_only_a_version_with_its_own_parameters_is_gathered_into_batches() -> None:
+    """Their message is not in the packages of TF Serving's interface: the fields of its text are looked at alone."""
+    fields = {
+        name: dict(re.findall(r"^(\w+) \{ value: (\S+) \}$", (SERVING / name).read_text(), re.MULTILINE))
+        for name in ("batching.config", "batching_params.pbtxt")
+    }
+    assert fields["batching.config"] == {"num_batch_threads": "2", "thread_pool_name": '"batches"'}
+    assert set(fields["batching_params.pbtxt"]) == {"max_batch_size", "batch_timeout_micros", "max_enqueued_batches"}
+    assert "multitask-pixels" not in re.sub(r"#.*", "", (SERVING / "models.config").read_text())

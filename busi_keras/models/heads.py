@@ -37,8 +37,9 @@ def build_mask_head(
             by a short way (Kayalibay, Jensen and van der Smagt, arXiv:1701.03056, 2017); else the finest map decides.
     """
     pyramid = _inputs(encoder.outputs)
+    last = layers.Conv2D(1, 1, dtype="float32", name="logits")  # first, as ever: a seed gives the weights that it gave
     *coarser, finest = decode(pyramid)
-    logits = layers.Conv2D(1, 1, dtype="float32", name="logits")(finest)
+    logits = last(finest)
     if deep_supervision and coarser:
         logits = layers.Add(dtype="float32", name="all_steps")([logits, _coarse_logits(coarser)])
     scale = encoder.input_shape[1] // logits.shape[1]

@@ -195,12 +195,12 @@ def test_a_network_of_mixed_precision_answers_in_float32() -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         keras.utils.set_random_seed(6)
-        network = build_multitask(32, "resnet50")
+        network = build_multitask(64, "resnet50")
     finally:
         keras.config.set_dtype_policy("float32")
-    card = Card("multitask", 32, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
+    card = Card("multitask", 64, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
     signatures = ServedNetwork(network, card).signatures()
-    image = np.random.default_rng(3).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    image = np.random.default_rng(3).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     closed_form = signatures["pixels"](tf.constant(image[None], tf.float32))
     assert {tensor.dtype for tensor in closed_form.values()} == {tf.float32}
     by_gradient = signatures["explain"](tf.constant([encode_png(image)]))

@@ -12,6 +12,8 @@ import argparse
 import importlib.metadata
 import json
 import os
+import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
+from machine import processor_seconds
 
 OURS = {"busi_keras on tensorflow": "tensorflow", "busi_keras on jax": "jax", "busi_keras on torch": "torch"}
 PEERS = {"tf-keras-vis": "tensorflow", "pytorch-grad-cam": "torch"}
@@ -44,19 +47,29 @@ def main() -> None:
 
     from busi_keras.inference.processor import processor_name
 
+    busy, own, started = processor_seconds(), _own_seconds(), time.monotonic()
     results = {name: run(name, backend, options) for name, backend in {**OURS, **PEERS}.items()}
+    others = processor_seconds() - busy - (_own_seconds() - own)
+    share = max(0.0, others / ((time.monotonic() - started) * (os.cpu_count() or 1)))
     document = {
         "what": f"Grad-CAM of one class, multitask (ResNet50), batch {options.batch_size}, {options.image_size} px",
         "contenders": results,
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "processor": processor_name(),
         "cores": os.cpu_count(),
+        "share_of_the_processor_used_by_others": round(share, 3),
+        "command": shlex.join(["python", *sys.argv]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     text = json.dumps(document, indent=2)
     print(text)
     if options.output:
         options.output.write_text(text + "\n")
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of the contenders that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def run(name: str, backend: str, options: argparse.Namespace) -> dict[str, float]:

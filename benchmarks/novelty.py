@@ -3,9 +3,10 @@
 Run from the root, with the folds of a study:
 `PYTHONPATH=. python benchmarks/novelty.py studies/kfold-multitask-cnn/fold-* --output results/novelty.json`.
 
-For each network the distance of photographs (those that scikit-learn brings), noise, blank images and a phantom, over
-its threshold: above 1 it warns. And the share of held-out images of the data set that it warns of. Expect every foreign
-image above 1, and at most 0.05 of the held-out ones.
+For each network the distance of photographs (those that scikit-learn brings), radiographs, a CT and an MR image (test
+files of pydicom, which `pip install pydicom-data` brings), noise, blank images and a phantom, over its threshold: above
+1 it warns. And the share of held-out images of the data set that it warns of. Expect every foreign image above 1, and
+at most 0.05 of the held-out ones.
 """
 
 import argparse
@@ -18,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from sklearn.datasets import load_sample_image
 
 from busi_keras.config import CLASSES
@@ -29,6 +33,12 @@ from busi_keras.inference.predictor import Predictor
 from busi_keras.training.run import Run
 
 SIZE = 512
+RADIOLOGY = {
+    "a radiograph": "RG1_UNCR.dcm",
+    "another radiograph": "RG3_UNCR.dcm",
+    "a CT image": "693_UNCR.dcm",
+    "an MR image": "MR2_UNCR.dcm",
+}
 
 
 def foreign_images() -> dict[str, np.ndarray]:
@@ -41,12 +51,23 @@ def foreign_images() -> dict[str, np.ndarray]:
         "a photograph in grey": np.repeat(load_sample_image("china.jpg").mean(-1, keepdims=True), 3, -1).astype(
             np.uint8
         ),
+        **{name: _radiology(file) for name, file in RADIOLOGY.items()},
         "noise": rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8),
         "black": np.zeros((SIZE, SIZE, 3), np.uint8),
         "grey": np.full((SIZE, SIZE, 3), 128, np.uint8),
         "a ramp": np.broadcast_to(ramp, (SIZE, SIZE, 3)).astype(np.uint8),
         "phantom": np.repeat(make_phantom(0, 0, 0, SIZE, SIZE).image[..., None], 3, axis=-1),
     }
+
+
+def _radiology(file: str) -> np.ndarray:
+    """A test file of pydicom as it is shown."""
+    dataset = dcmread(str(get_testdata_file(file)))
+    pixels = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(float)
+    grey = np.rint(255 * (pixels - pixels.min()) / np.ptp(pixels)).astype(np.uint8)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        grey = 255 - grey
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def measure(folders: Sequence[Path]) -> dict[str, Any]:

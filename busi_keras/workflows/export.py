@@ -12,12 +12,17 @@ from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file
 from busi_keras.export.saved_model import export_saved_model
 from busi_keras.imaging import Letterbox, read_image
 from busi_keras.training.run import Run
+from busi_keras.workflows.console import stderr_console
 from busi_keras.workflows.data_set import part_records, records_of
 
 SAVED_MODEL = "saved-model"
 FORMATS = (SAVED_MODEL, *ENGINE_FILES)
 SAVED_MODELS = Path("saved_models")
 CALIBRATION_IMAGES = 200
+COARSE_WEIGHTS = (
+    "openvino-int8-avx2 has 7-bit weights, which cost more than 8-bit ones: score it on images of yours, and take "
+    "openvino-int8 where the processor has VNNI, else openvino"
+)
 
 
 def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None = None, data: str = "auto") -> Path:
@@ -42,6 +47,8 @@ def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None 
     if export_format == SAVED_MODEL:
         return export_saved_model(model_file, output or SAVED_MODELS / card.approach)
     chosen = ENGINE_FILES[export_format]
+    if chosen.weight_bits == 7:
+        stderr_console().print(COARSE_WEIGHTS, style="yellow")
     target = output or model_file.with_name(model_file.stem + chosen.ending)
     images = calibration_images(run, data, card.image_size) if chosen.weight_bits else iter(())
     return export_engine_file(model_file, export_format, target, images)

@@ -3,6 +3,7 @@
 import base64
 import textwrap
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from typing import Any
@@ -18,6 +19,7 @@ from busi_keras.config import CLASSES, MALIGNANT
 from busi_keras.dicom.lesion_size import lesion_size
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
+from busi_keras.evaluation.lesions import Lesion, find_lesions
 from busi_keras.imaging import encode_png
 from busi_keras.inference.predictor import Prediction
 from busi_keras.report.panels import DRAWING, PREDICTED_COLOUR, TRUE_COLOUR, PanelData, draw_contour, render_panels
@@ -25,7 +27,9 @@ from busi_keras.report.panels import DRAWING, PREDICTED_COLOUR, TRUE_COLOUR, Pan
 A4_INCHES = (8.27, 11.69)
 LINE_LENGTH = 96
 WARNING_COLOUR, WARNING_GROUND = "#8a1c00", "#fdece6"
-SHOWN_LESIONS = 5
+LINE_HEIGHT = 0.018
+"""Of the page: a line of the findings, with what is between lines."""
+SHOWN_LESIONS, SHOWN_LESIONS_OF_TWO = 5, 3
 
 # a file's name would reach the log, sign by sign; once for the process, for `catch_warnings` is not for threads
 warnings.filterwarnings("ignore", message=r"Glyph \d+ .*missing from font")
@@ -105,10 +109,9 @@ class CaseReport:
             "threshold": self._threshold_json(),
             "novelty": prediction.novelty,
             "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
-            "lesions": [
-                {**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in prediction.lesions
-            ],
+            "lesions": self._sizes(prediction.lesions),
             "corrected_label": self.corrected_label,
+            "corrected_lesions": None if self.corrected_lesions is None else self._sizes(self.corrected_lesions),
             "image_png": _base64(encode_png(self.image)),
             "mask_png": _base64(encode_png(prediction.mask)),
             "corrected_mask_png": None if self.corrected_mask is None else _base64(encode_png(self.corrected_mask)),
@@ -132,8 +135,10 @@ class CaseReport:
         height = 0.30
         self._draw_image(page.add_axes((0.08, top - height, 0.5, height)))
         page.text(0.62, top, f"Class: {self.prediction.label}", fontsize=15, va="top", weight="bold")
-        page.text(0.62, top - 0.03, "\n".join(self._findings()), fontsize=9.5, va="top", linespacing=1.5)
-        axis = page.add_axes((0.06, top - height - 0.28, 0.88, 0.26))
+        findings = self._findings()
+        page.text(0.62, top - 0.03, "\n".join(findings), fontsize=9.5, va="top", linespacing=1.5)
+        bottom = min(top - height, top - 0.03 - LINE_HEIGHT * len(findings))
+        axis = page.add_axes((0.06, bottom - 0.28, 0.88, 0.26))
         axis.imshow(panels)
         axis.set_axis_off()
         axis.set_anchor("N")
@@ -160,23 +165,34 @@ class CaseReport:
             axis.legend(loc="lower right", fontsize=7, facecolor="black", labelcolor="white", framealpha=0.6)
 
     def _findings(self) -> list[str]:
-        found = [f"{n} {p:.1%}" for n, p in zip(CLASSES, self.prediction.probabilities, strict=True)]
+        found = [] if self.corrected_label is None else [f"Reader's class: {self.corrected_label}"]
+        found += [f"{n} {p:.1%}" for n, p in zip(CLASSES, self.prediction.probabilities, strict=True)]
         if self.threshold is not None:
             at_or_below = "at or above" if self.threshold.suspicious(self.prediction) else "below"
             found += [f"Malignant is {at_or_below} the", f"{self.threshold.name} threshold, {self.threshold.value:.1%}"]
-        lesions = self.prediction.lesions
-        found.append(f"Lesions outlined: {len(lesions)}")
-        for number, lesion in enumerate(lesions[:SHOWN_LESIONS], start=1):
-            x0, y0, x1, y1 = lesion.box
-            found.append(f"   {number}: x {x0}-{x1}, y {y0}-{y1} px")
-            found.append(f"      {lesion_size(lesion, self.spacing)}")
-        if len(lesions) > SHOWN_LESIONS:
-            found.append(f"   and {len(lesions) - SHOWN_LESIONS} more")
-        if lesions and self.spacing is None:
-            found.append("   (pixel spacing is not known)")
-        if self.corrected_label is not None:
-            found.append(f"Reader's class: {self.corrected_label}")
+        lesions, corrected = self.prediction.lesions, self.corrected_lesions
+        shown = SHOWN_LESIONS if corrected is None else SHOWN_LESIONS_OF_TWO
+        found += self._lesion_lines("Lesions outlined", lesions, shown)
+        if corrected is not None:
+            found += self._lesion_lines("Lesions outlined by the reader", corrected, shown)
+        if (lesions or corrected) and self.spacing is None:
+            found.append("(pixel spacing is not known)")
         return found
+
+    @property
+    def corrected_lesions(self) -> list[Lesion] | None:
+        """In the reader's mask, largest first; None where the reader did not draw one."""
+        return None if self.corrected_mask is None else find_lesions(self.corrected_mask)
+
+    def _lesion_lines(self, title: str, lesions: Sequence[Lesion], shown: int) -> list[str]:
+        lines = [f"{title}: {len(lesions)}"]
+        for number, lesion in enumerate(lesions[:shown], start=1):
+            x0, y0, x1, y1 = lesion.box
+            lines += [f"   {number}: x {x0}-{x1}, y {y0}-{y1} px", f"      {lesion_size(lesion, self.spacing)}"]
+        return lines + ([f"   and {len(lesions) - shown} more"] if len(lesions) > shown else [])
+
+    def _sizes(self, lesions: Sequence[Lesion]) -> list[dict[str, Any]]:
+        return [{**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in lesions]
 
     def _provenance(self) -> list[str]:
         height, width = self.image.shape[:2]

@@ -138,7 +138,7 @@ def _draw_row(axes: list[Axes], data: PanelData, colour_map: str) -> AxesImage |
         axis.text(
             0.5,
             0.5,
-            f"nothing in the image\nspeaks for {data.target}",
+            f"no place in the image\nspeaks for {data.target}",
             transform=axis.transAxes,
             ha="center",
             color="white",

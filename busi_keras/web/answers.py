@@ -1,5 +1,6 @@
 """What the API answers; FastAPI writes these types into `openapi.json`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from busi_keras.card import RESEARCH_USE
@@ -7,8 +8,9 @@ from busi_keras.config import CLASSES
 from busi_keras.dicom.lesion_size import LesionSize, lesion_size
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
+from busi_keras.evaluation.lesions import Lesion
 from busi_keras.inference.predictor import Prediction
-from busi_keras.web.case import Case
+from busi_keras.web.case import Case, Correction
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ class FindingAnswer:
     ) -> "FindingAnswer":
         """The answer for a prediction of an image of that size, px."""
         return cls(
-            warnings=[*frame_warnings, *found.warnings],
+            warnings=[*found.warnings, *frame_warnings],
             label=found.label,
             probabilities=dict(zip(CLASSES, found.probabilities, strict=True)),
-            lesions=[LesionAnswer(one.box, one.area_px, lesion_size(one, spacing)) for one in found.lesions],
+            lesions=_lesions(found.lesions, spacing),
             width=width,
             height=height,
             scan_area=scan_area.box if scan_area else None,
@@ -113,11 +115,19 @@ class CorrectionAnswer:
     Attributes:
         saved: the image's path in the server's folder of corrections; null where it has none.
         mask_drawn: whether the reader drew a mask; else the model's stands.
+        lesions: in the reader's mask, largest first; null where there is none.
     """
 
     label: str
     saved: str | None
     mask_drawn: bool
+    lesions: list[LesionAnswer] | None
+
+    @classmethod
+    def of(cls, said: Correction, spacing: Spacing | None) -> "CorrectionAnswer":
+        """The answer for a correction."""
+        lesions = None if said.lesions is None else _lesions(said.lesions, spacing)
+        return cls(said.label, said.saved, said.lesions is not None, lesions)
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,7 @@ class CaseAnswer:
         return cls(
             case.key, case.name, case.frame, case.frames, case.phantom, case.has_heat_map, case.may_name_patient,
             case.ultrasound is not None, finding,
-            CorrectionAnswer(corrected.label, corrected.saved, corrected.mask_drawn) if corrected else None,
+            CorrectionAnswer.of(corrected, case.spacing) if corrected else None,
         )  # fmt: skip
 
 
@@ -239,3 +249,7 @@ class CorrectionRequest:
     label: str
     mask_png: str | None = None
     no_name: bool = False
+
+
+def _lesions(lesions: Sequence[Lesion], spacing: Spacing | None) -> list[LesionAnswer]:
+    return [LesionAnswer(one.box, one.area_px, lesion_size(one, spacing)) for one in lesions]

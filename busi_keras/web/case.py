@@ -9,6 +9,7 @@ import numpy as np
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.dicom.ultrasound import Ultrasound
+from busi_keras.evaluation.lesions import Lesion
 from busi_keras.imaging import encode_png, read_image, read_mask
 from busi_keras.inference.predictor import Prediction
 from busi_keras.web.frames import Frame
@@ -24,12 +25,12 @@ class Correction:
         label: one of `CLASSES`.
         saved: where the pair was written for the next training, relative to the folder of corrections; None where the
             server has no such folder.
-        mask_drawn: whether there is a mask of the reader's; else the network's stands.
+        lesions: in the reader's mask; None where there is none, and the network's stands.
     """
 
     label: str
     saved: str | None
-    mask_drawn: bool
+    lesions: tuple[Lesion, ...] | None
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Case:
             mask=_NO_MAP,
             mask_probability=_NO_MAP,
             heat_map=None,
-            warnings=(*frame.warnings, *prediction.warnings),
+            warnings=(*prediction.warnings, *frame.warnings),
         )
         height, width = frame.image.shape[:2]
         case = cls(

@@ -19,6 +19,7 @@ from busi_keras.config import CLASSES, MALIGNANT
 from busi_keras.data.corrections import Provenance, check_correction, save_correction
 from busi_keras.dicom.lesion_size import lesion_size
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.lesions import find_lesions
 from busi_keras.imaging import encode_png, read_image, read_mask
 from busi_keras.report.case_report import CaseReport, Threshold
 from busi_keras.report.panels import COLOUR_MAP
@@ -105,7 +106,7 @@ def heat_map(key: str, service: TheService, session: TheSession) -> Response:
     """Grad-CAM of the class, in colours (viridis)."""
     case = session.case(key)
     if not case.has_heat_map:
-        raise NotThereError("nothing in this image speaks for the class, so there is no heat map")
+        raise NotThereError("no place in this image speaks for the class, so there is no heat map")
     with _place(case, service):
         grey = read_image((case.folder / "heat_map.png").read_bytes())[..., 0]
         return Response(encode_png(_colours()[grey]), media_type="image/png")
@@ -162,22 +163,22 @@ def correct(key: str, said: CorrectionRequest, service: TheService, session: The
     case = session.case(key)
     drawn = _drawn_mask(said, case)
     before = case.corrected_mask() if drawn is None else drawn
-    mask_drawn = before is not None
     right = case.prediction().mask if before is None else before
     check_correction(said.label, right)
     saved = None
     if service.settings.corrections is not None:
         if case.may_name_patient and not said.no_name:
             raise UsageError("a name may be written on this image; look at it, and say that there is none")
-        provenance = Provenance(case.finding.label, service.model.version, _now(), mask_drawn)
+        provenance = Provenance(case.finding.label, service.model.version, _now(), before is not None)
         saved = str(
             save_correction(
                 service.settings.corrections, case.image(), right, said.label, provenance, phantom=case.phantom
             )
         )
-    case.correct(drawn, Correction(said.label, saved, mask_drawn))
+    correction = Correction(said.label, saved, None if before is None else tuple(find_lesions(before)))
+    case.correct(drawn, correction)
     service.metrics.corrections.inc()
-    return CorrectionAnswer(said.label, saved, mask_drawn)
+    return CorrectionAnswer.of(correction, case.spacing)
 
 
 def _drawn_mask(said: CorrectionRequest, case: Case) -> np.ndarray | None:

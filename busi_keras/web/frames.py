@@ -28,7 +28,7 @@ class Frame:
     Attributes:
         image: uint8 `(height, width, 3)`.
         spacing: size of a pixel; None where it is not known.
-        warnings: why not to trust what is said of it; they stand before the network's own.
+        warnings: why not to trust what is said of it; they stand after the network's own.
         scan_area: where it lies in the file's frame; None where it is all of it.
         may_name_patient: whether its file lets a name be written on it.
         ultrasound: of a DICOM file, what its results need; None where it is from another kind.

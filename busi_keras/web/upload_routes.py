@@ -192,7 +192,7 @@ async def _receive(request: Request, service: Service, arriving: Arriving, file:
 
 
 def _too_large(limit: int) -> str:
-    return f"this file is over {limit // 1_000_000} MB; make it smaller first"
+    return f"this file is over {limit // 1_000_000} MB; make it smaller, or start the server with a larger --max-upload"
 
 
 def _base64(content: bytes) -> str:

@@ -213,7 +213,10 @@ def test_dicom_that_cannot_be_shown_is_a_sentence_and_the_server_goes_on(
 def test_a_file_of_two_gigabytes_is_refused_before_it_is_sent(client: TestClient) -> None:
     answer = client.post("/api/uploads", content=b"DICM", headers={"Content-Length": str(2 * 10**9)})
     assert answer.status_code == 413
-    assert answer.json()["error"] == "this file is over 256 MB; make it smaller first"
+    assert (
+        answer.json()["error"]
+        == "this file is over 256 MB; make it smaller, or start the server with a larger --max-upload"
+    )
 
 
 def test_broken_dicom_is_a_sentence_that_names_neither_path_nor_patient(

@@ -160,7 +160,10 @@ def test_a_file_over_the_limit_is_refused_while_it_is_read(connect: Callable[...
 
     announced = client.post("/api/uploads", content=bytes(1_000_001))
     assert announced.status_code == 413
-    assert announced.json()["error"] == "this file is over 1 MB; make it smaller first"
+    assert (
+        announced.json()["error"]
+        == "this file is over 1 MB; make it smaller, or start the server with a larger --max-upload"
+    )
     assert asyncio.run(send()) == 413
     assert 1_000_000 < sent < 2_000_000
     assert not list(tmp_path.rglob("*.upload"))
@@ -222,7 +225,13 @@ def test_a_correction_is_saved_in_busis_layout_ready_for_training(client: TestCl
     drawn[10:30, 40:80] = True
     said = {"label": "benign", "mask_png": base64.b64encode(encode_png(drawn)).decode()}
     answer = client.put(f"/api/cases/{case['key']}/correction", json=said)
-    assert answer.json() == {"label": "benign", "saved": "benign/benign (1).png", "mask_drawn": True}
+    size = {"width": 40.0, "height": 20.0, "area": 800.0, "unit": "px"}
+    assert answer.json() == {
+        "label": "benign",
+        "saved": "benign/benign (1).png",
+        "mask_drawn": True,
+        "lesions": [{"box": [40, 10, 80, 30], "area_px": 800, "size": size}],
+    }
     [record] = read_busi(tmp_path / "corrections")
     sample = read_sample(record)
     np.testing.assert_array_equal(sample.mask, drawn)
@@ -248,7 +257,7 @@ def test_a_corrected_class_alone_leaves_the_mask_to_whom_it_is(client: TestClien
         return one
 
     answer = client.put(f"{address}/correction", json={"label": "benign"}).json()
-    assert answer == {"label": "benign", "saved": "benign/benign (1).png", "mask_drawn": False}
+    assert answer == {"label": "benign", "saved": "benign/benign (1).png", "mask_drawn": False, "lesions": None}
     assert noted()["mask_drawn"] is False
     assert client.get(f"{address}/report.json").json()["corrected_mask_png"] is None
 

@@ -270,6 +270,8 @@ def test_a_corrected_mask_and_class_are_saved_as_a_pair(page: Page, tmp_path: Pa
     assert sample.mask[25:55, 35:65].all()  # what was there
     assert not sample.mask[:, 105:].any()
     assert has_blue(canvas(page), 66, 74)  # the reader's outline
+    expect(page.locator("#lesions-title")).to_have_text("Lesions in your mask")
+    expect(page.locator("#lesions tbody tr")).to_have_count(2)
 
 
 def test_a_mask_is_drawn_with_the_keyboard(page: Page, tmp_path: Path) -> None:
@@ -409,6 +411,7 @@ def test_a_cine_in_dicom_is_measured_in_mm_and_gives_results_in_dicom(page: Page
         page.locator("#report-dicom").click()
     with zipfile.ZipFile(download.value.path()) as archive:
         written = [dcmread(BytesIO(archive.read(name))) for name in archive.namelist()]
+    expect(page.locator("#dicom-note")).to_contain_text("what you corrected is not in it")
     assert {one.Modality for one in written} == {"SEG", "SR", "OT"}
     assert {one.PatientName for one in written} == {dcmread(cine).PatientName}
 
@@ -444,6 +447,8 @@ def test_broken_files_end_in_sentences_and_the_page_goes_on(page: Page, tmp_path
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     page.on("dialog", lambda dialog: pytest.fail("a file's name was executed"))
+    sound = "<b onmouseover=alert(2)>sound.png"
+    (tmp_path / sound).write_bytes(whole.read_bytes())
     drop(page, *[tmp_path / name for name in files], whole)
     shown(page, "whole.png")
     refused = page.locator("#refused li")
@@ -454,6 +459,13 @@ def test_broken_files_end_in_sentences_and_the_page_goes_on(page: Page, tmp_path
     ):
         assert any(text.startswith(f"{name}: ") and sentence in text for text in texts), name
     assert page.locator("#refused img").count() == 0
+    drop(page, tmp_path / sound)
+    shown(page, sound)  # as text
+    expect(page.locator("#case-table tbody")).to_contain_text(sound)
+    assert page.locator("#case b").count() == page.locator("#case .heat-scale b").count()
+    assert not [
+        address for address in page.evaluate("performance.getEntries().map((e) => e.name)") if "sound" in address
+    ]
 
 
 def test_work_is_cancelled(page: Page, tmp_path: Path, engine: Any) -> None:
@@ -542,6 +554,17 @@ def test_what_speaks_against_an_image_stands_before_what_is_said_of_it(
         assert box["y"] + box["height"] <= below["y"]
     expect(page.locator("#lesions tbody td").nth(3)).to_have_text("32, 21 – 69, 58")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_mask_and_class_that_disagree_are_said(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    run = engine.run
+    normal = np.array([[0.1, 0.2, 0.7]], np.float32)
+    monkeypatch.setattr(engine, "run", lambda images: replace(run(images), probabilities=normal))
+    drop(page, write(tmp_path, "breast.png"))
+    expect(page.locator("#label")).to_have_text("normal")
+    expect(page.locator("#warnings")).to_contain_text("Mask and class disagree: a lesion is outlined")
 
 
 def test_five_hundred_files_at_once_become_five_hundred_cases(page: Page, tmp_path: Path) -> None:

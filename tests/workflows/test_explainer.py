@@ -53,5 +53,5 @@ def test_a_lesions_map_is_measured_without_a_true_mask_too(predictor: Predictor)
 def test_a_flat_map_is_said_in_words_and_in_json(predictor: Predictor) -> None:
     prediction = predictor.predict([np.zeros((40, 40, 3), np.uint8)])[0]
     one = Explained(Path("a.png"), Path("a_gradcam.png"), prediction, "benign", True, Faithfulness())
-    assert one.summary() == (f"a_gradcam.png: {prediction.label}, no heat map: nothing in the image speaks for benign")
+    assert one.summary() == (f"a_gradcam.png: {prediction.label}, no heat map: no place in the image speaks for benign")
     assert one.to_json()["flat"] is True

@@ -1,6 +1,6 @@
 // What is said of one image: warnings first, then class, thresholds and lesions.
 
-import { area, percent, suspicious } from "./table.js";
+import { area, lesionsOf, percent, suspicious } from "./table.js";
 import { $, element, sentence, warning } from "./writing.js";
 
 const SHOWN_LESIONS = 5;
@@ -72,8 +72,10 @@ function showVerdict(one, thresholds, active) {
   $("sensitivity-note").textContent = (MEANINGS[active.name] ?? `Threshold ${active.name}.`) + same;
 }
 
-function showLesions(one) {
-  const { lesions, spacing_mm: spacing } = one.finding;
+export function showLesions(one) {
+  const { spacing_mm: spacing } = one.finding;
+  const lesions = lesionsOf(one);
+  $("lesions-title").textContent = one.correction?.lesions ? "Lesions in your mask" : "Lesions";
   $("no-lesion").hidden = lesions.length > 0;
   $("lesions").hidden = $("spacing").hidden = lesions.length === 0;
   $("lesions").tBodies[0].replaceChildren(...lesions.slice(0, SHOWN_LESIONS).map((lesion, index) => {

@@ -67,7 +67,7 @@ export class Intake extends EventTarget {
   }
 
   async #take({ file, single, largest, every }, signal) {
-    if (file.size > largest) throw new Error(`this file is over ${Math.floor(largest / 1e6)} MB; make it smaller first`);
+    if (file.size > largest) throw new Error(`this file is over ${Math.floor(largest / 1e6)} MB; make it smaller, or start the server with a larger --max-upload`);
     const waiting = (sentence) => this.#progress(sentence);
     const headers = { "Content-Type": "application/octet-stream", "X-File-Name": encodeURIComponent(file.name) };
     const uploaded = await (await ask("/api/uploads", { method: "POST", body: file, headers, signal })).json();

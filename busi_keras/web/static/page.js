@@ -4,9 +4,9 @@ import { ask, pixels, sessionEnded } from "./api.js";
 import { contour } from "./contour.js";
 import { downloadsInPlace } from "./download.js";
 import { MaskEditor } from "./editor.js";
-import { describeCanvas, showClass, showFinding } from "./finding.js";
+import { describeCanvas, showClass, showFinding, showLesions } from "./finding.js";
 import { droppedFiles, Intake } from "./intake.js";
-import { CaseTable, percent } from "./table.js";
+import { CaseTable, lesionsOf, percent } from "./table.js";
 import { Viewer } from "./viewer.js";
 import { $, element, notice, say, sentence, terms, warning } from "./writing.js";
 
@@ -251,13 +251,13 @@ async function showPixels(one, signal) {
   const drawn = firstChannel(mask).map((value) => (value > HALF ? 1 : 0));
   const values = firstChannel(probability);
   modelsMask = values.map((value) => (value > HALF ? 1 : 0));
-  viewer.show({ image: image.bitmap, heatMap: heatMap?.bitmap ?? null, boxes: one.finding.lesions.map((lesion) => lesion.box) });
+  viewer.show({ image: image.bitmap, heatMap: heatMap?.bitmap ?? null, boxes: lesionsOf(one).map((lesion) => lesion.box) });
   editor.open(drawn, width, height, corrected);
   leaveEditing();
   const outline = corrected ? contour(drawn, width, height, 0.5) : contour(values, width, height, HALF);
   viewer.outlined(outline, drawn, corrected);
   $("show-heat-map").disabled = !heatMap;
-  $("show-heat-map").parentElement.title = heatMap ? "" : "Nothing in the image speaks for the class";
+  $("show-heat-map").parentElement.title = heatMap ? "" : "No place in the image speaks for the class";
   showHeatScale();
   describeCanvas(one);
   $("brush-size").value = Math.max(2, Math.round(Math.min(width, height) / 30));
@@ -308,7 +308,7 @@ function showTable() {
     $("report-pdf").href = `/api/cases/${openCase.key}/report.pdf${query}`;
     $("report-json").href = `/api/cases/${openCase.key}/report.json${query}`;
     $("report-dicom").href = `/api/cases/${openCase.key}/dicom.zip`;
-    $("report-dicom").hidden = !openCase.dicom;
+    $("report-dicom").hidden = $("dicom-note").hidden = !openCase.dicom;
   }
 }
 
@@ -399,6 +399,8 @@ async function saveCorrection() {
     showTable();
     if (one !== openCase) return;
     outcome(savedSentence(one.correction), false);
+    showLesions(one);
+    viewer.mark(lesionsOf(one).map((lesion) => lesion.box));
     $("figure").removeAttribute("src");
     showFigure();
   } catch (error) {

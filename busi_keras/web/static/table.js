@@ -5,7 +5,7 @@ const COLUMNS = [
   { title: "Class", of: (one) => one.finding.label, text: (one) => one.finding.label },
   { title: "Malignant", of: (one) => one.finding.probabilities.malignant, number: true, text: (one) => percent(one.finding.probabilities.malignant) },
   { title: "Suspicious", of: (one, threshold) => suspicious(one, threshold), text: (one, threshold) => (threshold ? (suspicious(one, threshold) ? "yes" : "no") : "–") },
-  { title: "Largest lesion", of: (one) => one.finding.lesions[0]?.area_px ?? 0, number: true, text: largest },
+  { title: "Largest lesion", of: (one) => lesionsOf(one)[0]?.area_px ?? 0, number: true, text: largest },
   { title: "Warnings", of: (one) => one.finding.warnings.length, number: true, text: (one) => (one.finding.warnings.length ? `⚠ ${one.finding.warnings.length}` : "none") },
   { title: "Corrected", of: (one) => one.correction?.label ?? "", text: (one) => one.correction?.label ?? "" },
 ];
@@ -88,8 +88,14 @@ export function area({ size }) {
   return size.unit === "mm" ? `${size.area.toFixed(0)} mm²` : `${size.area.toLocaleString("en")} px`;
 }
 
+/** The reader's, as soon as there is a mask of the reader's; else the network's. */
+export function lesionsOf(one) {
+  return one.correction?.lesions ?? one.finding.lesions;
+}
+
 function largest(one) {
-  return one.finding.lesions.length ? area(one.finding.lesions[0]) : "none";
+  const [first] = lesionsOf(one);
+  return first ? area(first) : "none";
 }
 
 function compared(a, b) {

@@ -49,6 +49,12 @@ export class Viewer {
     this.draw();
   }
 
+  /** The lesions' boxes, in pixels of the image: x0, y0, x1, y1. */
+  mark(boxes) {
+    this.boxes = boxes;
+    this.draw();
+  }
+
   highlight(box) {
     this.highlighted = box;
     this.draw();

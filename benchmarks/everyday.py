@@ -2,8 +2,8 @@
 
 Run from the root: `PYTHONPATH=. python benchmarks/everyday.py BUSI --output results/everyday.json`; BUSI is its folder.
 Each command runs in a process of its own. Expect `--help` within three times what importing typer takes, 30 phantoms a
-second and more, near-duplicates and audit of BUSI within a minute each, and an audit of ten times as many phantoms in
-about ten times as long. `--first-command` adds README's first command, in a fresh clone without BUSI.
+second and more, near-duplicates and audit of BUSI within a minute each, and an audit of so many times as many phantoms
+in about so many times as long. `--first-command` adds README's first command, in a fresh clone without BUSI.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from busi_keras.inference.processor import processor_name
 ROOT = Path(__file__).resolve().parents[1]
 STARTS = 9
 PHANTOMS, REPETITIONS = 60, 5
-FEW, MANY = 1000, 10_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("busi", type=Path, help="BUSI's folder")
+    parser.add_argument("--audit", type=int, nargs="*", default=[1000, 10_000], help="so many phantoms each")
     parser.add_argument("--first-command", action="store_true", help="run README's first command, too: some minutes")
     parser.add_argument("--output", type=Path, help="JSON file to write; what it holds of a first command stays there")
     options = parser.parse_args()
@@ -46,13 +46,13 @@ def main() -> None:
         "phantoms_per_second_and_core": phantoms_per_second(),
         "near_duplicates_of_busi": command("data", "groups", options.busi, "--json"),
     }
+    audits = result.setdefault("audit_of_phantoms", {})
     with tempfile.TemporaryDirectory() as folder:
         result["audit_of_busi"] = command("data", "audit", options.busi, "--output", Path(folder) / "busi")
-        for count in (FEW, MANY):
+        for count in options.audit:
             images = Path(folder) / f"phantoms-{count}"
             write_phantoms(images, count)
-            audit = command("data", "audit", images, "--output", Path(folder) / f"audit-{count}")
-            result[f"audit_of_{count}_phantoms"] = audit
+            audits[str(count)] = command("data", "audit", images, "--output", Path(folder) / f"audit-{count}")
     if options.first_command:
         result["first_command"] = first_command()
     result |= {

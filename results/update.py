@@ -93,14 +93,15 @@ def everyday_lines() -> str:
         return ""
     found = json.loads(file.read_text())
     start = found["help"]
-    few, many = (found[name] for name in ("audit_of_1000_phantoms", "audit_of_10000_phantoms"))
-    growth = many["processor_seconds"] / few["processor_seconds"]
+    audits = sorted((int(count), one) for count, one in found["audit_of_phantoms"].items())
+    (few, least), (many, most) = audits[0], audits[-1]
+    growth = most["processor_seconds"] / least["processor_seconds"]
     lines = [
         f"- `cli.py --help` takes {start['seconds']:.2f} s, {start['ratio']:.1f} times what importing typer takes.",
         f"- {found['phantoms_per_second_and_core']:.0f} phantoms a second and core, 256 x 256 px.",
         f"- `data groups` on BUSI, 780 images: {_cost(found['near_duplicates_of_busi'])}.",
-        f"- `data audit` on BUSI: {_cost(found['audit_of_busi'])}; on 1,000 phantoms: {_cost(few)}; on 10,000: "
-        f"{_cost(many)}, {growth:.1f} times the processor time.",
+        f"- `data audit` on BUSI: {_cost(found['audit_of_busi'])}; on {few:,} phantoms: {_cost(least)}; on {many:,}: "
+        f"{_cost(most)}: {growth:.1f} times the processor time for {many / few:.0f} times the images.",
     ]
     if first := found.get("first_command"):
         lines.append(

@@ -24,7 +24,7 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def members() -> list[keras.Model]:
     keras.utils.set_random_seed(1)
-    members = [build_multitask(SIZE, "resnet50") for _ in range(3)]
+    members = [build_multitask(SIZE, "resnet50") for _ in range(2)]
     for number, member in enumerate(members):
         bias = np.array([0.5, -0.2, 0.1 * number], np.float32)
         member.get_layer("label_head").get_layer("logits").bias.assign(bias)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from page_drop import ARGUMENTS, as_dicom, drag
 from page_server import PageServer
@@ -53,8 +54,10 @@ def drop(page: Page, file: Path, server: PageServer) -> dict[str, Any]:
     drag(page, file)
     bar: list[float] = []
     megabytes: list[float] = []
+    stored = 0.0
     while page.locator("#case-table tbody tr").count() < FRAMES:
         megabytes.append(server.megabytes())
+        stored = max(stored, stored_megabytes(server))
         if page.locator("#progress").is_visible() and (value := page.locator("#progress-bar").get_attribute("value")):
             bar.append(float(value))
         time.sleep(SAMPLE_SECONDS)
@@ -72,7 +75,14 @@ def drop(page: Page, file: Path, server: PageServer) -> dict[str, Any]:
             "median_of_second_half": round(float(np.median(megabytes[half:]))),
             "peak": round(server.megabytes("VmHWM")),
         },
+        "stored_megabytes": round(stored),
     }
+
+
+def stored_megabytes(server: PageServer) -> float:
+    """What the session's folder holds, upload and cases: in memory, too, where there is `/dev/shm`."""
+    lines = httpx.get(f"{server.address}/metrics").text.splitlines()
+    return next(float(line.split()[1]) / 1e6 for line in lines if line.startswith("busi_keras_stored_bytes "))
 
 
 def main() -> None:

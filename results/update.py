@@ -190,7 +190,8 @@ def page_lines() -> str:
         memory = cine["megabytes"]
         lines.append(
             f"- {cine['model']}, {cine['what']}: {cine['frames_per_second']:.1f} frames a second; memory "
-            f"{memory['before']} MB before, at most {memory['peak']} MB; the progress bar stood in "
+            f"{memory['before']} MB before, at most {memory['peak']} MB, and {cine['stored_megabytes']} MB of upload "
+            "and cases in the session's folder, in memory where there is /dev/shm; the progress bar stood in "
             f"{cine['positions_of_the_bar_seen']} places."
         )
     if (file := RESULTS / "page_load.json").exists():

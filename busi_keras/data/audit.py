@@ -10,7 +10,7 @@ import numpy as np
 from busi_keras.config import NORMAL
 from busi_keras.data.busi import Record, natural_order
 from busi_keras.data.duplicates import groups, near_duplicate_pairs
-from busi_keras.data.marks import MARKED, mark_score
+from busi_keras.data.marks import MARKED, extremes, mark_score
 from busi_keras.errors import UsageError
 from busi_keras.imaging import read_image, read_mask
 
@@ -131,12 +131,13 @@ def _facts(record: Record, image: np.ndarray) -> ImageFacts:
         problems.append(f"{record.name} shows a lesion, but its mask is empty")
     elif record.label == NORMAL and union.any():
         problems.append(f"{record.name} is normal, but its mask is not empty")
-    if union.any() and (black := float((image[union].max(axis=-1) == 0).mean())) > OUTSIDE:
+    darkest, brightest = extremes(image)
+    if union.any() and (black := float((brightest[union] == 0).mean())) > OUTSIDE:
         remarks.append(f"{black:.0%} of the mask lies where the image is black")
     if len(record.masks) > 1:
         remarks.append(f"{len(record.masks)} masks")
-    grey = image.mean(axis=-1)
-    colour = float((np.ptp(image.astype(np.int16), axis=-1) > _NOT_GREY).mean())
+    grey = (image[..., 0].astype(float) + image[..., 1] + image[..., 2]) / 3
+    colour = float((brightest - darkest > _NOT_GREY).mean())
     marks = mark_score(image)
     if colour > COLOURED:
         remarks.append("coloured")

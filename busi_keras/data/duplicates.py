@@ -170,7 +170,10 @@ def _frame(image: np.ndarray) -> _Frame:
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
-    gray = image.astype(np.float32) if image.ndim == 2 else image.mean(axis=2, dtype=np.float32)
+    if image.ndim == 2:
+        gray = image.astype(np.float32)
+    else:  # the mean; NumPy's own over an axis of three takes many times as long
+        gray = (image[..., 0].astype(np.float32) + image[..., 1] + image[..., 2]) / np.float32(3)
     height, width = gray.shape
     factor = (_AREA / (height * width)) ** 0.5
     rows, columns = (max(8, round(side * factor)) for side in (height, width))

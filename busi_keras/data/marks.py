@@ -23,11 +23,20 @@ def mark_score(image: np.ndarray) -> float:
     Returns:
         Marked pixels for every 10,000 of the image; speckle and bright fascia give a few, a line of text dozens.
     """
-    coloured = image.max(axis=-1).astype(np.int16) - image.min(axis=-1) > _COLOURED
-    grey = image.max(axis=-1).astype(np.float32)
+    darkest, grey = extremes(image)
+    coloured = grey - darkest > _COLOURED
     thin = grey - ndimage.grey_opening(grey, (_STROKE, _STROKE)) > _CONTRAST
     strokes, _ = ndimage.label(thin & (grey >= _BRIGHT), np.ones((3, 3), int))
     sizes = np.bincount(strokes.ravel())
     sizes[0] = 0
     drawn = coloured | (sizes[strokes] >= _LEAST_STROKE)
     return float(1e4 * drawn.mean())
+
+
+def extremes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The darkest and the brightest channel of each pixel, uint8 `(height, width)`.
+
+    NumPy's own reduction over an axis of three takes many times as long.
+    """
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)

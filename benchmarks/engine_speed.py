@@ -12,7 +12,6 @@ import argparse
 import importlib.metadata
 import json
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -20,12 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import peak_megabytes, processor_seconds
+from machine import circumstances, peak_megabytes, processor_seconds
 from PIL import Image
 
 from busi_keras.card import Card, attach_card
@@ -33,7 +31,6 @@ from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file
 from busi_keras.export.saved_model import export_saved_model
 from busi_keras.files import write_text
 from busi_keras.inference.formats import is_standalone
-from busi_keras.inference.processor import processor_name
 
 SAVED_MODEL, KERAS, PEER = "saved-model", "keras", "pytorch"
 ENGINES = (SAVED_MODEL, KERAS, PEER, *ENGINE_FILES)
@@ -245,9 +242,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     timed = [name for name in options.engines if name == KERAS or is_standalone(models[name])]
     return {
         "what": f"the multitask network (ResNet50), {SIZE} px, one image, one core; all outputs with the heat map",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
-        "processor": processor_name(),
+        **circumstances(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "engines": results,
         "int8_size_ratio": size_ratio(models),

@@ -17,14 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from machine import circumstances
 
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.data.phantom_set import write_phantoms
-from busi_keras.inference.processor import processor_name
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTS = 9
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("busi", type=Path, help="BUSI's folder")
     parser.add_argument("--audit", type=int, nargs="*", default=[1000, 10_000], help="so many phantoms each")
     parser.add_argument("--first-command", action="store_true", help="run README's first command, too: some minutes")
-    parser.add_argument("--output", type=Path, help="JSON file to write; what it holds of a first command stays there")
+    parser.add_argument("--output", type=Path, help="JSON file to write; what it holds and is not measured now stays")
     options = parser.parse_args()
 
     result = json.loads(options.output.read_text()) if options.output and options.output.exists() else {}
@@ -56,9 +56,7 @@ def main() -> None:
     if options.first_command:
         result["first_command"] = first_command()
     result |= {
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **circumstances(),
     }
     print(json.dumps(result, indent=2))
     if options.output:
@@ -99,7 +97,7 @@ def first_command() -> dict[str, float]:
 def measured(
     arguments: Sequence[str], allowed: Sequence[int] = (0,), cwd: Path = ROOT, env: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Wall and processor seconds of a process and its children, and the peak memory of the largest of them."""
+    """Wall and processor seconds of a process and its children, the peak memory of the largest of them, and when."""
     started = time.perf_counter()
     process = subprocess.Popen(arguments, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -111,6 +109,7 @@ def measured(
         "seconds": round(seconds, 3),
         "processor_seconds": round(used.ru_utime + used.ru_stime, 3),
         "peak_megabytes": round(_megabytes(used)),
+        "date": circumstances()["date"],
     }
 
 

@@ -6,19 +6,17 @@ Expect a ratio of 10 or more. Decoding is no part of it: the images are in memor
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from machine import circumstances
 
 from busi_keras.config import Experiment
-from busi_keras.inference.processor import processor_name
 from busi_keras.models import build
 from busi_keras.training.batches import Arrays, TrainingBatches
 from busi_keras.training.objective import Objective
@@ -49,9 +47,7 @@ def main() -> None:
         "feeding_images_per_second": BATCH_SIZE / feeding,
         "training_images_per_second": BATCH_SIZE / training,
         "ratio": training / feeding,
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **circumstances(),
     }
     print(json.dumps(result, indent=2))
     if options.output:

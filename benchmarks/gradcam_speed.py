@@ -13,19 +13,17 @@ import importlib.metadata
 import json
 import os
 import resource
-import shlex
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import numpy as np
-from machine import processor_seconds
+from machine import circumstances, processor_seconds
 
 OURS = {"busi_keras on tensorflow": "tensorflow", "busi_keras on jax": "jax", "busi_keras on torch": "torch"}
 PEERS = {"tf-keras-vis": "tensorflow", "pytorch-grad-cam": "torch"}
@@ -45,8 +43,6 @@ def main() -> None:
         print(json.dumps(measure(options)))
         return
 
-    from busi_keras.inference.processor import processor_name
-
     busy, own, started = processor_seconds(), _own_seconds(), time.monotonic()
     results = {name: run(name, backend, options) for name, backend in {**OURS, **PEERS}.items()}
     others = processor_seconds() - busy - (_own_seconds() - own)
@@ -55,11 +51,8 @@ def main() -> None:
         "what": f"Grad-CAM of one class, multitask (ResNet50), batch {options.batch_size}, {options.image_size} px",
         "contenders": results,
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
+        **circumstances(),
         "share_of_the_processor_used_by_others": round(share, 3),
-        "command": shlex.join(["python", *sys.argv]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     text = json.dumps(document, indent=2)
     print(text)

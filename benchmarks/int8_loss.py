@@ -11,21 +11,19 @@ All run in OpenVINO, so that only the arithmetic differs; what a run lacks of th
 import argparse
 import importlib.metadata
 import json
-import shlex
-import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import circumstances
 
 from busi_keras.config import CLASSES
 from busi_keras.data.busi import Record, read_sample
 from busi_keras.evaluation.scores import overlap
 from busi_keras.files import write_text
 from busi_keras.inference.predictor import Predictor
-from busi_keras.inference.processor import adds_8_bit_products_exactly, processor_name
+from busi_keras.inference.processor import adds_8_bit_products_exactly
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import resolve_split
@@ -96,10 +94,8 @@ def compare(folders: Sequence[Path], data: str) -> dict[str, Any]:
         "what": f"{experiment.approach}, {experiment.backbone}, {experiment.image_size} px, at most "
         f"{experiment.epochs} epochs, protocol {experiment.protocol}, {len(folders)} networks in OpenVINO, "
         f"{part} images",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
+        **circumstances(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "processor": processor_name(),
         "vnni": adds_8_bit_products_exactly(),
         "n": len(rows[FLOAT]),
         FLOAT: summary(rows[FLOAT]) | {"megabytes": sizes[FLOAT]},

@@ -1,7 +1,23 @@
-"""What the machine is doing, for benchmarks that must not be disturbed. Linux alone tells."""
+"""The machine: when, how and on what a benchmark was run, and what else it was doing; the latter Linux alone tells."""
 
 import os
+import shlex
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from busi_keras.inference.processor import processor_name
+
+
+def circumstances() -> dict[str, Any]:
+    """What belongs to each result: date, command, processor and its cores."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", *sys.argv]),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+    }
 
 
 def processor_seconds() -> float:

@@ -8,12 +8,12 @@ import argparse
 import json
 import os
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from machine import circumstances
 
 from busi_keras.config import Experiment
 from busi_keras.models import build_unet
@@ -65,7 +65,7 @@ def main() -> None:
         "what": f"U-Net of width 4 on {IMAGES} images of {SIZE} px, {EPOCHS} epochs, on {keras.backend.backend()}",
         "megabytes_after_epoch": [round(value) for value in display.megabytes],
         f"growth_megabytes_an_epoch_after_{FILLED_AFTER}": round(float(growth), 3),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **circumstances(),
     }
     print(json.dumps(result))
     if options.output:

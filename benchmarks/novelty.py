@@ -11,14 +11,12 @@ at most 0.05 of the held-out ones.
 
 import argparse
 import json
-import shlex
-import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import circumstances
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
@@ -86,8 +84,7 @@ def measure(folders: Sequence[Path]) -> dict[str, Any]:
     return {
         "what": f"{experiment.approach}, {experiment.backbone}, {experiment.image_size} px, protocol "
         f"{experiment.protocol}, {len(folders)} networks",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
+        **circumstances(),
         "distance_over_threshold": {
             name: {"least": min(r), "median": float(np.median(r))} for name, r in ratios.items()
         },

@@ -8,18 +8,15 @@ progress bar that moves with each frame.
 
 import argparse
 import json
-import os
-import shlex
 import shutil
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+from machine import circumstances
 from page_drop import ARGUMENTS, as_dicom, drag
 from page_server import PageServer
 from playwright.sync_api import Page, expect, sync_playwright
@@ -28,7 +25,6 @@ from pydicom.uid import generate_uid
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.files import write_text
-from busi_keras.inference.processor import processor_name
 
 FRAMES, HEIGHT, WIDTH = 200, 480, 640
 DIFFERENT = 20
@@ -108,10 +104,7 @@ def main() -> None:
         "what": f"a cine of {FRAMES} phantoms, {WIDTH} x {HEIGHT} px in colour, {size:.0f} MB, dropped in chromium",
         "model": options.model.name,
         **found,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
+        **circumstances(),
     }
     print(json.dumps(result, indent=2))
     if options.output:

@@ -9,17 +9,14 @@ file of a MobileNetV2 network, and the first page within 10 s of the start, also
 
 import argparse
 import json
-import os
-import shlex
 import shutil
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import circumstances
 from page_server import PageServer
 from playwright.sync_api import Page, expect, sync_playwright
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -29,7 +26,6 @@ from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.files import write_text
 from busi_keras.imaging import encode_png
-from busi_keras.inference.processor import processor_name
 
 HEIGHT, WIDTH = 471, 562
 US_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
@@ -119,10 +115,7 @@ def main() -> None:
         found = [measure(model, images, Path(folder) / "log") for model in options.models]
     results = {
         "what": f"{options.images} phantoms of {WIDTH} x {HEIGHT} px of each kind, dropped in turn in chromium",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
+        **circumstances(),
         "models": found,
     }
     print(json.dumps(results, indent=2))

@@ -12,27 +12,23 @@ import argparse
 import asyncio
 import json
 import os
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-from machine import processor_seconds
+from machine import circumstances, processor_seconds
 from page_server import PageServer
 
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.files import write_text
 from busi_keras.imaging import encode_png
-from busi_keras.inference.processor import processor_name
 
 HEIGHT, WIDTH = 471, 562
 IMAGES = 12
@@ -132,12 +128,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     half = len(samples) // 2
     return {
         "what": f"{options.users} users for {options.seconds:.0f} s, {options.pause} s between images, on loopback",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
+        **circumstances(),
         "model": model["version"],
         "engine": options.model.suffix.removeprefix(".") or "keras",
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
         "seconds_to_page": round(server.seconds_to_page, 2),
         "seconds_to_ready": round(server.seconds_to_ready, 2),
         "images": len(load.result_seconds),

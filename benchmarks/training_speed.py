@@ -12,21 +12,17 @@ import argparse
 import importlib.metadata
 import json
 import os
-import shlex
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import processor_seconds
-
-from busi_keras.inference.processor import processor_name
+from machine import circumstances, processor_seconds
 
 PEER = "pytorch"
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -177,10 +173,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         result["ratio"] = result["images_per_second"] / peer["images_per_second"]
     return {
         "what": f"training the multitask network, batch {options.batch_size}, {options.image_size} px, float32",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *sys.argv]),
-        "processor": processor_name(),
-        "cores": os.cpu_count(),
+        **circumstances(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "trained_parameters": runners[0].parameters,
         "peer": peer,

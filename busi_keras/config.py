@@ -121,10 +121,11 @@ class Experiment:
         _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")
         _require(self.seed >= 0, self, "seed", "at least 0")
         _require(0 <= self.frozen_epochs <= self.epochs, self, "frozen_epochs", f"from 0 to {self.epochs} (--epochs)")
-        lone = self.approach == "two-stage"
-        _require(
-            self.members == 1 or not lone, self, "members", "1 in two-stage: an ensemble is of multi-task networks"
-        )
+        if self.approach == "two-stage":
+            _require(self.members == 1, self, "members", "1 in two-stage: an ensemble is of multi-task networks")
+        if self.approach != "multitask-cnn":
+            for field in ("attention_gates", "deep_supervision"):
+                _require(not getattr(self, field), self, field, "left out: it is of multitask-cnn's decoder alone")
         _require(self.limit is None or self.limit >= 1, self, "limit", "at least 1")
 
     @property

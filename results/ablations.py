@@ -12,7 +12,8 @@ HEAD = """# Ablations
 
 One change at a time, on the same held-out images, by paired bootstrap over groups of near-duplicates: a change is kept
 only where the interval of the difference leaves 0 out on the right side. Each file in `ablations/` is what
-`python cli.py compare CHANGED BASE --json` printed; this page is written from them by `python results/update.py`.
+`python cli.py compare CHANGED BASE --json` printed, with a `note` where the two differ in more than their settings;
+this page is written from them by `python results/update.py`.
 """
 
 
@@ -25,9 +26,11 @@ def ablations_page(results: Path) -> str:
 def _section(file: Path) -> str:
     found = json.loads(file.read_text())
     del found["intended_use"]
+    note = found.pop("note", None)
     differences = {
         score: Difference(**{**one, "interval": Interval(**one["interval"])})
         for score, one in found.pop("differences").items()
     }
     comparison = Comparison(**{**found, "settings": tuple(found["settings"])}, differences=differences)
-    return f"## {file.stem.replace('-', ' ')}\n\n{comparison.table()}\n"
+    parts = [f"## {file.stem.replace('-', ' ')}", *([note] if note else []), comparison.table()]
+    return "\n\n".join(parts) + "\n"

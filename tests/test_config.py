@@ -95,6 +95,14 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"fold": -1}, "--fold is -1; it must be from 0 to 4 with --folds 5"),
         ({"seed": -1}, "--seed is -1; it must be at least 0"),
         ({"limit": 0}, "--limit is 0; it must be at least 1"),
+        (
+            {"attention_gates": True},
+            "--attention-gates is True; it must be left out: it is of multitask-cnn's decoder alone",
+        ),
+        (
+            {"approach": "two-stage", "deep_supervision": True},
+            "--deep-supervision is True; it must be left out: it is of multitask-cnn's decoder alone",
+        ),
         ({"members": 0}, "--members is 0; it must be at least 1"),
         (
             {"approach": "two-stage", "members": 2},

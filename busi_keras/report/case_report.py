@@ -91,7 +91,7 @@ class CaseReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON document; PNG images in base64."""
-        prediction = self.prediction
+        prediction, corrected = self.prediction, self.corrected_lesions
         return {
             "intended_use": RESEARCH_USE,
             "warnings": list(prediction.warnings),
@@ -111,7 +111,7 @@ class CaseReport:
             "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
             "lesions": self._sizes(prediction.lesions),
             "corrected_label": self.corrected_label,
-            "corrected_lesions": None if self.corrected_lesions is None else self._sizes(self.corrected_lesions),
+            "corrected_lesions": None if corrected is None else self._sizes(corrected),
             "image_png": _base64(encode_png(self.image)),
             "mask_png": _base64(encode_png(prediction.mask)),
             "corrected_mask_png": None if self.corrected_mask is None else _base64(encode_png(self.corrected_mask)),

@@ -213,7 +213,8 @@ def _announce(console: Console, experiment: Experiment, source: Source, run: Run
     start = {"none": "from scratch", "imagenet": "from ImageNet weights"}.get(
         experiment.weights, f"from {Path(experiment.weights).name}"
     )
-    console.print(f"{experiment.backbone} starts {start}; {experiment.epochs} epochs at most")
+    networks = "" if experiment.members == 1 else f"{experiment.members} networks, one after the other; "
+    console.print(f"{networks}{experiment.backbone} starts {start}; {experiment.epochs} epochs at most")
 
 
 def _card(

@@ -105,7 +105,7 @@ def test_an_image_unlike_the_training_images_is_said_to_be() -> None:
     assert alike.novelty == pytest.approx(20)
     assert alike.warnings == ()
     assert unlike.warnings == (
-        f"not like the training images (novelty {unlike.novelty:.1f}, threshold 30.0): do not trust it",
+        f"not like the training images (novelty {unlike.novelty:.2f}, threshold 30.00): do not trust it",
     )
     assert model.is_novel(float("nan"))
     assert not card().is_novel(1e9)

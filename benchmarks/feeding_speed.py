@@ -36,7 +36,7 @@ def main() -> None:
     batches = TrainingBatches(Arrays(images, masks, rng.integers(0, 3, count, dtype=np.int32)), BATCH_SIZE, 0, 0)
 
     experiment = Experiment("multitask", "phantom", image_size=SIZE, backend=keras.backend.backend())
-    objective = Objective(build(experiment), experiment.mask_loss, 1.0, 1.0, (1.0, 1.0, 1.0))
+    objective = Objective(build(experiment), experiment.mask_loss, 1.0, 1.0, 0.0, (1.0, 1.0, 1.0))
     objective.compile(keras.optimizers.AdamW(1e-4))
     objective.train_on_batch(batches[0][0])
 

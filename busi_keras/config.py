@@ -50,6 +50,7 @@ class Experiment:
         patience: training ends after so many epochs without a better validation score.
         mask_loss: one of `MASK_LOSSES`.
         mask_weight, label_weight: the two tasks' shares in the loss.
+        heat_map_weight: share in the loss of the true class's heat map lying beside the lesion; 0 for none.
         class_weighting: weigh each image's cross-entropy by the inverse frequency of its class.
         class_balance: draw the images of an epoch so that each class comes equally often.
         augment: strength with which training images are flipped, warped and re-toned; 0 for not at all.
@@ -85,6 +86,7 @@ class Experiment:
     mask_loss: str = "dice-bce"
     mask_weight: float = 1.0
     label_weight: float = 1.0
+    heat_map_weight: float = 0.0
     class_weighting: bool = False
     class_balance: bool = False
     augment: float = 1.0
@@ -115,7 +117,7 @@ class Experiment:
         for field in ("learning_rate", "encoder_rate"):
             _require(0 < getattr(self, field) < math.inf, self, field, "above 0 and finite")
         _require(0 <= self.average < 1, self, "average", "at least 0 and below 1, such as 0.99")
-        for field in ("mask_weight", "label_weight", "augment"):
+        for field in ("mask_weight", "label_weight", "heat_map_weight", "augment"):
             _require(0 <= getattr(self, field) < math.inf, self, field, "at least 0 and finite")
         _require(self.folds >= 2, self, "folds", "at least 2")
         _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")
@@ -123,6 +125,7 @@ class Experiment:
         _require(0 <= self.frozen_epochs <= self.epochs, self, "frozen_epochs", f"from 0 to {self.epochs} (--epochs)")
         if self.approach == "two-stage":
             _require(self.members == 1, self, "members", "1 in two-stage: an ensemble is of multi-task networks")
+            _require(not self.heat_map_weight, self, "heat_map_weight", "0 in two-stage, which classifies the lesion")
         if self.approach != "multitask-cnn":
             for field in ("attention_gates", "deep_supervision"):
                 _require(not getattr(self, field), self, field, "left out: it is of multitask-cnn's decoder alone")

@@ -67,6 +67,10 @@ MaskLoss = Annotated[
 ]
 MaskWeight = Annotated[float | None, typer.Option(help="The mask's share in the loss.", show_default="1")]
 LabelWeight = Annotated[float | None, typer.Option(help="The class's share in the loss.", show_default="1")]
+HeatMapWeight = Annotated[
+    float | None,
+    typer.Option(help="The share in the loss of the true class's heat map lying beside the lesion.", show_default="0"),
+]
 ClassWeighting = Annotated[
     bool, typer.Option("--class-weighting", help="Weigh each class by the inverse of its frequency.")
 ]

@@ -108,6 +108,11 @@ def test_a_difference_reads_as_a_phrase() -> None:
             {"approach": "two-stage", "members": 2},
             "--members is 2; it must be 1 in two-stage: an ensemble is of multi-task networks",
         ),
+        ({"heat_map_weight": -0.1}, "--heat-map-weight is -0.1; it must be at least 0 and finite"),
+        (
+            {"approach": "two-stage", "heat_map_weight": 0.5},
+            "--heat-map-weight is 0.5; it must be 0 in two-stage, which classifies the lesion",
+        ),
         ({"epochs": 3, "frozen_epochs": 4}, "--frozen-epochs is 4; it must be from 0 to 3 (--epochs)"),
     ],
 )
@@ -132,7 +137,8 @@ def test_a_stored_experiment_is_read(tmp_path: Path) -> None:
 
 def test_an_experiment_of_a_version_with_fewer_options_is_the_same(tmp_path: Path) -> None:
     fields = asdict(Experiment("multitask", "phantom")) | {"augment": True}
-    for added in ("average", "class_balance", "attention_gates", "deep_supervision", "gradual_unfreezing", "members"):
+    later = ("average", "class_balance", "attention_gates", "deep_supervision", "gradual_unfreezing", "members")
+    for added in (*later, "heat_map_weight"):
         del fields[added]
     (tmp_path / "experiment.json").write_text(json.dumps(fields))
     assert Experiment.read(tmp_path / "experiment.json") == Experiment("multitask", "phantom")

@@ -31,6 +31,9 @@ HEADLINE = (
     "pixel_sensitivity",
     "pixel_precision",
     "novel",
+    "heat_map_energy",
+    "heat_map_pointing",
+    "heat_map_iou",
 )
 LESS_IS_BETTER = frozenset(
     {

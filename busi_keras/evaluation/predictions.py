@@ -8,9 +8,11 @@ from pathlib import Path
 from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.detection import Detection
+from busi_keras.evaluation.faithfulness import Localization
 from busi_keras.evaluation.scores import ImageScore, Overlap
 from busi_keras.evaluation.surface import SurfaceDistance
 
+HEAT_MAP_COLUMNS = ("heat_energy_inside", "heat_pointing_game", "heat_iou", "heat_chance")
 COLUMNS = (
     "name",
     "class",
@@ -30,6 +32,7 @@ COLUMNS = (
     "false_finds",
     "novelty",
     "novel",
+    *HEAT_MAP_COLUMNS,
 )
 
 
@@ -60,6 +63,7 @@ def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
                     *((d.lesions, d.found, d.false_finds) if (d := score.detection) else ("", "", "")),
                     "" if score.novelty is None else f"{score.novelty:.4f}",
                     "" if score.novel is None else int(score.novel),
+                    *([f"{value:.6f}" for value in astuple(score.heat_map)] if score.heat_map else [""] * 4),
                 )
             )
 
@@ -83,6 +87,12 @@ def _score(row: dict[str, str]) -> ImageScore:
     def numbers(*names: str) -> list[float]:
         return [float(row[name]) for name in names if row[name]]
 
+    def localization() -> Localization | None:
+        if HEAT_MAP_COLUMNS[0] not in row:  # a table from before heat maps were in it
+            return None
+        values = numbers(*HEAT_MAP_COLUMNS)
+        return Localization(values[0], bool(values[1]), values[2], values[3]) if values else None
+
     surface = numbers("hd95_px", "surface_distance_px", "diagonal_px")
     overlaps = numbers(*(field.name for field in fields(Overlap)))
     detection = [int(value) for value in numbers("lesions", "lesions_found", "false_finds")]
@@ -100,4 +110,5 @@ def _score(row: dict[str, str]) -> ImageScore:
         pixel_precision=next(iter(numbers("pixel_precision")), None),
         novelty=next(iter(numbers("novelty")), None),
         novel=next((bool(value) for value in numbers("novel")), None),
+        heat_map=localization(),
     )

@@ -15,6 +15,7 @@ from busi_keras.evaluation.calibration import (
     specificity_at_sensitivity,
 )
 from busi_keras.evaluation.detection import Detection
+from busi_keras.evaluation.faithfulness import Localization
 from busi_keras.evaluation.surface import SurfaceDistance
 
 PROBABILITY_SCORES = (
@@ -50,6 +51,7 @@ class ImageScore:
             the lesion's; None where there are no such pixels.
         novelty: how unlike the training images; None where it was not measured.
         novel: whether that is above the network's threshold: a false alarm on an image of the same data set.
+        heat_map: Grad-CAM of the predicted class against the lesion; None where one of the two is missing.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ImageScore:
     pixel_precision: float | None = None
     novelty: float | None = None
     novel: bool | None = None
+    heat_map: Localization | None = None
 
 
 def overlap(true: np.ndarray, predicted: np.ndarray) -> Overlap:
@@ -112,6 +115,8 @@ class Metrics:
         lesions_found: share of all lesions, matched one to one at IoU > 0.3.
         false_finds: predicted components without a lesion, mean over images.
         novel: share of images that are said to be unlike the training images.
+        heat_map_energy, heat_map_pointing, heat_map_iou, heat_map_chance: means over the images with a lesion and a
+            heat map; as in `Localization`.
         classes: by name, the scores of each class.
         confusion: rows are true classes, columns predicted ones, in the order of `CLASSES`.
         n: images of each class.
@@ -145,6 +150,10 @@ class Metrics:
     lesions_found: float | None
     false_finds: float | None
     novel: float | None
+    heat_map_energy: float | None
+    heat_map_pointing: float | None
+    heat_map_iou: float | None
+    heat_map_chance: float | None
     classes: dict[str, ClassScore]
     confusion: list[list[int]] | None
     n: dict[str, int]
@@ -177,6 +186,7 @@ def summarize(scores: Sequence[ImageScore]) -> Metrics:
         **_probability_scores(scores, labels),
         **_outline_scores(scores),
         novel=_mean(np.array([score.novel for score in scores if score.novel is not None], float)),
+        **_heat_map_scores(scores),
         classes=classes,
         confusion=None
         if predicted is None
@@ -214,6 +224,16 @@ def _outline_scores(scores: Sequence[ImageScore]) -> dict[str, Any]:
         "pixel_precision": _mean(np.array([v for s in scores if (v := s.pixel_precision) is not None])),
         "lesions_found": sum(one.found for one in detections) / lesions if lesions else None,
         "false_finds": _mean(np.array([one.false_finds for one in detections], float)),
+    }
+
+
+def _heat_map_scores(scores: Sequence[ImageScore]) -> dict[str, Any]:
+    maps = [score.heat_map for score in scores if score.heat_map]
+    return {
+        "heat_map_energy": _mean(np.array([one.energy_inside for one in maps])),
+        "heat_map_pointing": _mean(np.array([one.pointing_game for one in maps], float)),
+        "heat_map_iou": _mean(np.array([one.iou for one in maps])),
+        "heat_map_chance": _mean(np.array([one.chance for one in maps])),
     }
 
 

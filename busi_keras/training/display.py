@@ -13,7 +13,7 @@ class EpochLog(Protocol):
         """Takes the row of an epoch that has ended."""
 
 
-SHOWN = ("loss", "mask_loss", "label_loss", "dice", "iou", "accuracy")
+SHOWN = ("loss", "mask_loss", "label_loss", "heat_map_loss", "dice", "iou", "accuracy")
 
 
 class ConsoleDisplay:

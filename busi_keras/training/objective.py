@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from busi_keras.explain.flow import trace
 from busi_keras.models.augment import augment
-from busi_keras.models.losses import MASK_LOSS, cross_entropy
+from busi_keras.models.losses import MASK_LOSS, cross_entropy, misplaced_evidence
 from busi_keras.models.metrics import correct, image_dice, image_iou
 from busi_keras.models.sampling import Tensor
 
@@ -23,6 +24,7 @@ class Objective(keras.Model):
         network: the model to train; only it is ever stored.
         mask_loss: key of `MASK_LOSS`.
         mask_weight, label_weight: the tasks' shares in the loss.
+        heat_map_weight: the share of `misplaced_evidence`; above 0 the network needs both heads.
         class_weights: factor of each class in the cross-entropy, in the order of `CLASSES`.
     """
 
@@ -32,16 +34,19 @@ class Objective(keras.Model):
         mask_loss: str,
         mask_weight: float,
         label_weight: float,
+        heat_map_weight: float,
         class_weights: tuple[float, ...],
     ) -> None:
         super().__init__(dtype="float32")
         self.network = network
-        self.mask_weight, self.label_weight = mask_weight, label_weight
+        self.mask_weight, self.label_weight, self.heat_map_weight = mask_weight, label_weight, heat_map_weight
+        self._explained = _explained(network) if heat_map_weight else None
         self._mask_loss = MASK_LOSS[mask_loss]
         self._class_weights = class_weights
         names = (["mask_loss", "dice", "iou"] if self._has("mask") else []) + (
             ["label_loss", "accuracy"] if self._has("label") else []
         )
+        names += ["heat_map_loss"] if heat_map_weight else []
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
         self.built = True
 
@@ -52,7 +57,7 @@ class Objective(keras.Model):
         images, masks = ops.cast(inputs["image"], "float32"), ops.cast(inputs["mask"], "float32")
         if "transform" in inputs:
             images, masks = augment(images, masks, inputs)
-        outputs = self.network(images, training=training)
+        outputs = (self._explained or self.network)(images, training=training)
         return {**outputs, "true_mask": masks, "true_label": inputs["label"]}
 
     def compute_loss(
@@ -82,4 +87,15 @@ class Objective(keras.Model):
         if self._has("label"):
             weights = ops.convert_to_tensor(self._class_weights, "float32")
             losses["label"] = cross_entropy(outputs["true_label"], outputs["label"], weights)
+        if self.heat_map_weight:
+            kernel = self.network.get_layer("label_head").get_layer("logits").kernel
+            losses["heat_map"] = misplaced_evidence(
+                outputs["true_mask"], outputs["true_label"], outputs["features"], kernel
+            )
         return losses
+
+
+def _explained(network: keras.Model) -> keras.Model:
+    """The network with what its label head pools as one more output; the weights are the same."""
+    flow = trace(network)
+    return keras.Model(flow.image, {"mask": flow.mask, "label": flow.label, "features": flow.features})

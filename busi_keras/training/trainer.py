@@ -86,6 +86,7 @@ def train_stage(
         experiment.mask_loss,
         experiment.mask_weight,
         experiment.label_weight,
+        experiment.heat_map_weight,
         _class_weights(training.labels, experiment.class_weighting),
     )
     left = experiment.epochs - (progress.epoch + 1 if progress else 0)

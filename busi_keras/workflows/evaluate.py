@@ -1,7 +1,7 @@
 """`evaluate`: a network's scores on one part of a run's split."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +140,12 @@ def evaluate_records(
     for ((record, mask), image), prediction in predictor.stream(items):
         card = predictor.card
         novel = None if card.novelty_threshold is None else card.is_novel(prediction.novelty)
-        scores.append(_score(record, mask, prediction, novel, STRETCHED.get(experiment.protocol)))
         if explainer and record.name in tested:
             faithfulness.append(explainer.faithfulness(image, prediction, prediction.heat_map, mask))
         else:
             faithfulness.append(Faithfulness(located(prediction.heat_map, mask)))
+        score = _score(record, mask, prediction, novel, STRETCHED.get(experiment.protocol))
+        scores.append(replace(score, heat_map=faithfulness[-1].localization))
         progress()
     return Evaluation(split, summarize(scores), tuple(scores), tuple(faithfulness), _note(experiment, split, scores))
 

@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from busi_keras.evaluation.faithfulness import localization, perturbation, rank_correlation
+from busi_keras.evaluation.faithfulness import (
+    Faithfulness,
+    Localization,
+    Perturbation,
+    localization,
+    perturbation,
+    rank_correlation,
+    summarize_faithfulness,
+)
 
 SIDE = 16
 
@@ -69,3 +77,17 @@ def test_maps_in_the_same_order_correlate_and_a_flat_one_with_none() -> None:
     assert rank_correlation(values, values**3) == pytest.approx(1)
     assert rank_correlation(values, -values) == pytest.approx(-1)
     assert rank_correlation(values, np.zeros_like(values)) == 0
+
+
+def test_each_number_is_averaged_over_the_images_of_a_class_that_have_it() -> None:
+    hit, miss = Localization(0.75, True, 0.5, 0.25), Localization(0.25, False, 0.0, 0.25)
+    found = [Faithfulness(hit, Perturbation(0.25, 0.75), 0.5), Faithfulness(miss), Faithfulness(), Faithfulness()]
+    summary = summarize_faithfulness([1, 1, 1, 2], found)
+    assert list(summary) == ["benign", "malignant", "normal"]
+    malignant = summary["malignant"]
+    assert (malignant["energy_inside"], malignant["n_energy_inside"]) == (0.5, 2)
+    assert (malignant["pointing_game"], malignant["iou"], malignant["chance"]) == (0.5, 0.25, 0.25)
+    assert (malignant["deletion"], malignant["insertion"], malignant["n_insertion"]) == (0.25, 0.75, 1)
+    assert (malignant["randomization"], malignant["n_randomization"]) == (0.5, 1)
+    for empty in (summary["benign"], summary["normal"]):
+        assert (empty["energy_inside"], empty["n_energy_inside"], empty["deletion"]) == (None, 0, None)

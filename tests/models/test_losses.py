@@ -8,6 +8,7 @@ from busi_keras.models.losses import (
     dice_and_boundary,
     dice_and_cross_entropy,
     dice_loss,
+    misplaced_evidence,
 )
 from busi_keras.models.metrics import correct, image_dice, image_iou
 
@@ -69,3 +70,16 @@ def test_overlap_of_each_image_and_1_where_both_masks_are_empty() -> None:
 def test_correct_compares_the_largest_logit() -> None:
     logits = keras.ops.convert_to_tensor([[1.0, 0, 0], [0, 0, 1.0]])
     assert numpy(correct(keras.ops.convert_to_tensor([0, 1], "int32"), logits)).tolist() == [1, 0]
+
+
+def test_evidence_beside_the_lesion_costs_and_the_same_everywhere_costs_as_chance_does() -> None:
+    """A last map of 2 x 2 cells, one channel that speaks for class 1 alone; the lesion touches the first cell."""
+    masks = np.zeros((4, 64, 64, 1), np.float32)
+    masks[:3, 20:30, 5:31] = 1
+    features = np.zeros((4, 2, 2, 1), np.float32)
+    features[0, 0, 0], features[1, 1, 1], features[3, 1, 1] = 5, 5, 5
+    labels = keras.ops.convert_to_tensor([1, 1, 1, 2], "int32")
+    kernel = np.array([[0.0, 2.0, -1.0]], np.float32)
+    loss = numpy(misplaced_evidence(*map(keras.ops.convert_to_tensor, (masks,)), labels, features, kernel))
+    far = np.exp(10) + 3
+    np.testing.assert_allclose(loss, [-np.log(np.exp(10) / far), np.log(far), np.log(4), 0], rtol=1e-3, atol=1e-6)

@@ -60,6 +60,6 @@ def test_averaged_weights_stand_in_for_the_trained_ones_and_give_way_again() -> 
 def test_an_encoder_without_pretrained_weights_learns_as_fast_as_the_rest(pretrained: bool, slower: set[float]) -> None:
     experiment = Experiment("two-stage", "phantom", encoder_rate=0.3, weights="imagenet")
     unet = build_unet(32, width=2)
-    objective = Objective(unet, "dice-bce", 1.0, 1.0, (1.0, 1.0, 1.0))
+    objective = Objective(unet, "dice-bce", 1.0, 1.0, 0.0, (1.0, 1.0, 1.0))
     _start_phase(objective, Stage("segmenter", unet, pretrained), experiment, frozen=False, steps=4)
     assert {rate for rate, _ in objective.optimizer._pace} == slower

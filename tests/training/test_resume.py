@@ -37,7 +37,7 @@ class Case:
 CASES = {
     "multitask-cnn": Case(["--approach", "multitask-cnn", "--average", "0.9"], 5, ("multitask-cnn",), (1, 2, 4)),
     "ensemble": Case(
-        ["--approach", "multitask-cnn", "--members", "2", "--gradual-unfreezing"],
+        ["--approach", "multitask-cnn", "--members", "2", "--gradual-unfreezing", "--heat-map-weight", "0.5"],
         3,
         ("multitask-cnn", "multitask-cnn-2"),
         (4,),

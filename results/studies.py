@@ -81,6 +81,12 @@ def is_complete(study: StudyFolder) -> bool:
     return study.study_file.exists() and len(study.finished()) == _folds(study.experiment)
 
 
+def complete_studies(results: Path) -> list[StudyFolder]:
+    """The studies in `results/` that have all their folds."""
+    studies = [StudyFolder(folder) for folder in sorted(results.glob("*/")) if is_study(folder)]
+    return [study for study in studies if is_complete(study)]
+
+
 def studies_table(results: Path) -> str:
     """The studies in `results/`, a row each; those of the public table's protocol beside it, too."""
     studies = [StudyFolder(folder) for folder in sorted(results.glob("*/")) if is_study(folder)]
@@ -98,10 +104,9 @@ def studies_table(results: Path) -> str:
 
 def seed_table(results: Path) -> str:
     """Studies of the original's own split beside the original's last row, the last epoch beside the chosen one."""
-    studies = [StudyFolder(folder) for folder in sorted(results.glob("*/")) if is_study(folder)]
     lines = ["| n = 156 | Dice | IoU | accuracy | macro F1 |", "|---|---|---|---|---|", ORIGINAL]
-    for study in studies:
-        if study.experiment.protocol != "seed" or not is_complete(study):
+    for study in complete_studies(results):
+        if study.experiment.protocol != "seed":
             continue
         intervals = _document(study)["intervals"]
         scored = [Interval(**intervals[name]) for name in ("dice", "iou", "accuracy", "macro_f1")]

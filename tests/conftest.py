@@ -13,6 +13,7 @@ from busi_keras.config import NORMAL, PROTOCOL_PRESETS, Experiment
 from busi_keras.data.busi import fingerprint, read_busi
 from busi_keras.data.phantom_set import write_phantoms
 from busi_keras.evaluation.detection import Detection
+from busi_keras.evaluation.faithfulness import Faithfulness, Localization, Perturbation, summarize_faithfulness
 from busi_keras.evaluation.predictions import write_predictions
 from busi_keras.evaluation.scores import ImageScore, Overlap, summarize
 from busi_keras.evaluation.surface import SurfaceDistance
@@ -67,9 +68,15 @@ def make_study(phantom_folder: Path) -> Callable[..., Path]:
             (place / "experiment.json").write_text(experiment.to_json())
             write_predictions(place / "predictions.csv", scores)
             metrics = summarize(scores)
-            (place / "metrics.json").write_text(
-                json.dumps({"split": split.scored, "dice": metrics.dice, "accuracy": metrics.accuracy, "n": metrics.n})
+            perturbed = [
+                Perturbation(0.25, 0.75) if score.heat_map and not index else None for index, score in enumerate(scores)
+            ]
+            heat_maps = summarize_faithfulness(
+                [score.label for score in scores],
+                [Faithfulness(score.heat_map, one) for score, one in zip(scores, perturbed, strict=True)],
             )
+            kept = {"dice": metrics.dice, "accuracy": metrics.accuracy, "n": metrics.n, "heat_maps": heat_maps}
+            (place / "metrics.json").write_text(json.dumps({"split": split.scored, **kept}))
             row = {"stage": "multitask-cnn", "epoch": 0, "val_dice": 0.5, "val_score": 0.5, "seconds": 3.0}
             (place / "history.jsonl").write_text(json.dumps(row) + "\n")
         return folder
@@ -97,6 +104,7 @@ def _drawn_score(rng: np.random.Generator, name: str, label: int, dice: float) -
         name, label, int(probabilities.argmax()), tuple(probabilities), Overlap(share, share / (2 - share)),
         true_area=0.08 * lesion, predicted_area=0.08 * lesion,
         surface=SurfaceDistance(9.0, 3.0, 90.0) if lesion else None, detection=Detection(int(lesion), int(lesion), 0),
+        heat_map=Localization(share / 2, share > dice, 0.25, 0.08) if lesion else None,
     )  # fmt: skip
 
 

@@ -105,6 +105,28 @@ def test_the_original_stands_beside_the_study_of_its_split(
     ]
 
 
+def test_heat_maps_have_a_row_for_all_lesions_and_one_for_each_class(
+    update: ModuleType, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path / "kfold-small", "kfold", range(2))
+    assert update.heat_map_table([]) == "Not measured yet."
+    given = {"protocol": "kfold", "approach": "multitask-cnn", "folds": 2}
+    study = run_study(given, str(phantom_folder), folder, resamples=20).study
+    *_, every, benign, malignant = update.heat_map_table(update.complete_studies(tmp_path)).splitlines()
+    n = study.metrics.n
+    lesions = n["benign"] + n["malignant"]
+    assert every.startswith(f"| kfold-small | all lesions | {lesions}, 2 of them perturbed | ")
+    intervals = [study.intervals[f"heat_map_{name}"] for name in ("energy", "pointing", "iou")]
+    energy, pointing, iou = map(str, intervals)
+    assert f"| {energy} | 0.080 | {pointing} | {iou} | 0.250 | 0.750 | – |" in every
+    energies = [study.subsets[name].heat_map_energy for name in ("benign", "malignant")]
+    pooled = sum(energy * n[name] for energy, name in zip(energies, ("benign", "malignant"), strict=True)) / lesions
+    assert pooled == pytest.approx(study.metrics.heat_map_energy)
+    for row, name, mean in zip((benign, malignant), ("benign", "malignant"), energies, strict=True):
+        assert row.startswith(f"| kfold-small | {name} | {n[name]}, ")
+        assert f"perturbed | {mean:.3f} | 0.080 | " in row
+
+
 def test_leakage_is_what_plain_folds_report_beyond_grouped_ones(
     update: ModuleType, make_study: MakeStudy, tmp_path: Path
 ) -> None:

@@ -1,0 +1,61 @@
+"""README's table of heat maps: how they lie on the lesion, and what the network does where they are covered."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from busi_keras.config import CLASSES
+from busi_keras.evaluation.intervals import Interval
+from busi_keras.evaluation.study_folder import StudyFolder
+
+TITLES = ("energy inside", "by chance", "pointing game", "IoU", "deletion", "insertion", "randomization")
+PERTURBED = ("deletion", "insertion", "randomization")
+
+
+def heat_map_table(studies: Sequence[StudyFolder]) -> str:
+    """A row for all lesions of each study, and one for each class that has any.
+
+    Args:
+        studies: complete ones; one that was summed up before heat maps were scored an image has no row.
+    """
+    rows = [row for study in studies for row in _rows(study)]
+    if not rows:
+        return "Not measured yet."
+    titles = " | ".join(("study", "images", "n", *TITLES))
+    return "\n".join([f"| {titles} |", f"|{'---|' * (3 + len(TITLES))}", *rows])
+
+
+def _rows(study: StudyFolder) -> list[str]:
+    document = json.loads(study.study_file.read_text())
+    whole = document["metrics"]
+    if whole.get("heat_map_energy") is None:
+        return []
+    folds = [json.loads((fold.folder / "metrics.json").read_text())["heat_maps"] for fold in study.finished()]
+    intervals = document["intervals"]
+    shown = [str(Interval(**intervals[f"heat_map_{name}"])) for name in ("energy", "pointing", "iou")]
+    lesions = [name for name in CLASSES if document["subsets"].get(name, {}).get("heat_map_energy") is not None]
+    rows = [_row(study, "all lesions", shown, whole["heat_map_chance"], _pooled(folds, lesions))]
+    for name in lesions:
+        part = document["subsets"][name]
+        shown = [f"{part[f'heat_map_{score}']:.3f}" for score in ("energy", "pointing", "iou")]
+        rows.append(_row(study, name, shown, part["heat_map_chance"], _pooled(folds, [name])))
+    return rows
+
+
+def _row(study: StudyFolder, images: str, shown: Sequence[str], chance: float, pooled: dict[str, Any]) -> str:
+    energy, pointing, iou = shown
+    perturbed = [f"{pooled[name]:.3f}" if pooled[f"n_{name}"] else "–" for name in PERTURBED]
+    tested = f"{pooled['n_energy_inside']}, {pooled['n_deletion']} of them perturbed"
+    cells = [study.folder.name, images, tested, energy, f"{chance:.3f}", pointing, iou, *perturbed]
+    return f"| {' | '.join(cells)} |"
+
+
+def _pooled(folds: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
+    """Means over the images of all folds, from the means and counts that each fold has a class."""
+    parts = [fold[name] for fold in folds for name in classes]
+    found: dict[str, Any] = {}
+    for score in (name for name in parts[0] if not name.startswith("n_")):
+        count = sum(part[f"n_{score}"] for part in parts)
+        total = sum(part[score] * part[f"n_{score}"] for part in parts if part[f"n_{score}"])
+        found |= {score: total / count if count else None, f"n_{score}": count}
+    return found

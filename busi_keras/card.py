@@ -29,6 +29,7 @@ class Card:
         epochs: the epoch that was chosen and how many were trained, a stage.
         scored: which part `scores` are of.
         scores: as `evaluate` reports them.
+        intervals: of the headline scores among them, 95 % bootstrap over groups of near-duplicates: low, high.
         versions: of Python and the libraries.
         date: when it was trained, ISO 8601.
         temperature: what the network divides its logits by, fitted on validation.
@@ -57,6 +58,7 @@ class Card:
     thresholds: dict[str, float] = field(default_factory=dict)
     novelty_threshold: float | None = None
     failures: tuple[str, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: tuple[str, ...] = CLASSES
     intended_use: str = field(default=RESEARCH_USE)
 
@@ -77,7 +79,9 @@ class Card:
     def from_json(cls, text: str) -> "Card":
         """The card that `to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{**fields, **{name: tuple(fields[name]) for name in ("classes", "failures")}})
+        intervals = {name: (low, high) for name, (low, high) in fields.get("intervals", {}).items()}
+        tuples = {name: tuple(fields[name]) for name in ("classes", "failures")}
+        return cls(**{**fields, **tuples, "intervals": intervals})
 
     def to_markdown(self) -> str:
         """The card as `model_card.md`: data, protocol, scores, thresholds, known failures, intended use, licence."""
@@ -88,13 +92,15 @@ class Card:
         stages = ", ".join(f"{stage} {done['chosen']} of {done['trained']}" for stage, done in self.epochs.items())
         shown = {name: value for name, value in self.scores.items() if isinstance(value, int | float | None)}
         scores = [
-            f"| {name.replace('_', ' ')} | {'not defined' if value is None else f'{value:.4g}'} |"
+            f"| {name.replace('_', ' ')} | {'not defined' if value is None else f'{value:.4g}'} | "
+            f"{' to '.join(f'{end:.4g}' for end in self.intervals.get(name, ()))} |"
             for name, value in shown.items()
         ]
+        ensemble = f", ensemble of {len(self.epochs)}" if self.approach != "two-stage" and len(self.epochs) > 1 else ""
         thresholds = [f"- {name}: probability of malignant from {at:.3f} on" for name, at in self.thresholds.items()]
         return "\n".join(
             [
-                f"# Model card: {self.approach}, {self.backbone}",
+                f"# Model card: {self.approach}, {self.backbone}{ensemble}",
                 "",
                 f"**{self.intended_use}** A research tool, no medical device: it may be used to study the data set and "
                 "methods, not to decide about a patient.",
@@ -109,8 +115,8 @@ class Card:
                 "",
                 f"## Scores on the {self.scored} images",
                 "",
-                "| score | value |",
-                "|---|---|",
+                "| score | value | 95 % interval, over groups of near-duplicates |",
+                "|---|---|---|",
                 *scores,
                 "",
                 f"## Operating thresholds, chosen on validation; temperature {self.temperature:.3f}",

@@ -35,18 +35,18 @@ def store(path: Path) -> None:
             if output.output_type == "stream":
                 output.text = LOGGED.sub("", output.text)
             elif "image/png" in output.get("data", {}):
-                output.data["image/png"] = _smaller(output.data["image/png"])
+                output.data["image/jpeg"] = _smaller(output.data.pop("image/png"))
         if cell.cell_type == "code":
             cell.outputs = [one for one in cell.outputs if one.output_type != "stream" or one.text.strip()]
     nbformat.write(notebook, path)
 
 
 def _smaller(encoded: str) -> str:
-    """A PNG in base64, no wider than `WIDTH`, in 256 colours."""
+    """A figure in base64, from PNG to JPEG, no wider than `WIDTH`."""
     image = Image.open(BytesIO(b64decode(encoded))).convert("RGB")
     image.thumbnail((WIDTH, image.height))
     written = BytesIO()
-    image.quantize(256).save(written, "PNG", optimize=True)
+    image.save(written, "JPEG", quality=88, optimize=True)
     return b64encode(written.getvalue()).decode()
 
 

@@ -91,13 +91,12 @@ def new_split(
     _require_classes(records, classes)
     problems: dict[str, str] = {}
     names = [record.name for record in records]
-    images = _readable(records, problems, progress)
     if experiment.protocol in ("seed", "leaky", "lesion-70-30"):
         near_duplicates = ()
     if near_duplicates is None:
-        near_duplicates = groups(near_duplicate_pairs(names, images), names)
+        near_duplicates = groups_among(records, problems, progress)
     else:
-        deque(images, maxlen=0)
+        deque(_readable(records, problems, progress), maxlen=0)
     group = group_of(names, near_duplicates)
     _report(problems, experiment.skip_bad, len(records))
     good = [record for record in records if record.name not in problems]
@@ -133,16 +132,28 @@ def class_counts(records: Sequence[Record]) -> dict[str, int]:
     return {name: sum(record.label == label for record in records) for label, name in enumerate(CLASSES)}
 
 
+def groups_among(
+    records: Sequence[Record], problems: dict[str, str] | None = None, progress: Callable[[], None] = lambda: None
+) -> list[list[str]]:
+    """Near-duplicate groups of two and more of these images.
+
+    Args:
+        problems: takes the problem of each file that is broken, by the record's name; such a file is in no group.
+        progress: called after each image.
+    """
+    names = [record.name for record in records]
+    images = _readable(records, {} if problems is None else problems, progress)
+    return groups(near_duplicate_pairs(names, images), names)
+
+
 def find_groups(folder: Path) -> list[list[str]]:
     """Near-duplicate groups of two and more images of a folder in BUSI's layout; broken files are left out, and said.
 
     Raises:
         UsageError: the folder does not exist or is not in BUSI's layout.
     """
-    records = read_busi(folder)
     problems: dict[str, str] = {}
-    names = [record.name for record in records]
-    found = groups(near_duplicate_pairs(names, _readable(records, problems)), names)
+    found = groups_among(read_busi(folder), problems)
     if problems:
         log.warning("%d images of %s were left out: %s", len(problems), folder, _few(problems))
     return found

@@ -18,6 +18,7 @@ from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.failures import worst
+from busi_keras.evaluation.intervals import group_numbers, metric_intervals
 from busi_keras.files import replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
@@ -32,8 +33,15 @@ from busi_keras.training.plan import train
 from busi_keras.training.run import Run
 from busi_keras.training.tensorboard import TensorBoardLog
 from busi_keras.workflows.console import progress_bar, stderr_console
-from busi_keras.workflows.data_set import class_counts, new_split, part_records, source_of, stored_split
-from busi_keras.workflows.evaluate import evaluate_records, metrics_summary, record_evaluation
+from busi_keras.workflows.data_set import (
+    class_counts,
+    groups_among,
+    new_split,
+    part_records,
+    source_of,
+    stored_split,
+)
+from busi_keras.workflows.evaluate import Evaluation, evaluate_records, metrics_summary, record_evaluation
 from busi_keras.workflows.export import export_run
 from busi_keras.workflows.models import RUNS
 
@@ -157,9 +165,29 @@ def _train(
     with progress_bar(f"scoring {split.scored} images", len(parts[split.scored]), console) as advance:
         evaluation = evaluate_records(predictor, experiment, split.scored, parts[split.scored], advance)
     record_evaluation(run, evaluation, predictor, parts[evaluation.split])
-    card = replace(card, scores=evaluation.to_json(), failures=tuple(worst(evaluation.scores)))
+    card = replace(
+        card,
+        scores=evaluation.to_json(),
+        failures=tuple(worst(evaluation.scores)),
+        intervals=_intervals(evaluation, parts[split.scored], near_duplicates, console),
+    )
     write_text(run.model_card_file, card.to_markdown())
     save_model(model, card, run.model_file)
+
+
+def _intervals(
+    evaluation: Evaluation,
+    records: Sequence[Record],
+    near_duplicates: Sequence[Sequence[str]] | None,
+    console: Console,
+) -> dict[str, tuple[float, float]]:
+    """How sure the headline scores are; of those that have an interval."""
+    if near_duplicates is None:
+        with progress_bar("looking for near-duplicates among them", len(records), console) as advance:
+            near_duplicates = groups_among(records, progress=advance)
+    names = [score.name for score in evaluation.scores]
+    found = metric_intervals(evaluation.scores, group_numbers(names, near_duplicates))
+    return {name: (one.low, one.high) for name, one in found.items() if one.low is not None and one.high is not None}
 
 
 def save_model(model: keras.Model, card: Card, path: Path) -> None:

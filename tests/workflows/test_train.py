@@ -67,8 +67,10 @@ def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_fol
 
     model_card = (folder / "model_card.md").read_text()
     assert "Research use, not a diagnosis" in model_card
-    assert f"| dice | {metrics['dice']:.4g} |" in model_card
     card = read_card(folder / "model.keras")
+    low, high = card.intervals["dice"]
+    assert 0 <= low <= metrics["dice"] <= high <= 1
+    assert f"| dice | {metrics['dice']:.4g} | {low:.4g} to {high:.4g} |" in model_card
     assert 0.2 <= card.temperature <= 5
     assert set(card.thresholds) == {"screening", "balanced"}
     assert card.phantom

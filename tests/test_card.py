@@ -1,0 +1,36 @@
+import json
+from dataclasses import replace
+
+from busi_keras.card import Card
+
+CARD = Card(
+    "multitask-cnn", 64, "BUSI", {"train": {"benign": 3}}, "kfold", "none", "mobilenet-v2",
+    {"multitask-cnn": {"trained": 12, "chosen": 9}}, "test", {"dice": 0.75, "normal_clean": None, "n": {"benign": 3}},
+    {"python": "3.11"}, "2026-11-25", failures=("a.png: missed",), intervals={"dice": (0.5, 0.875)},
+)  # fmt: skip
+
+
+def test_a_card_is_read_as_it_was_written() -> None:
+    assert Card.from_json(CARD.to_json()) == CARD
+
+
+def test_a_card_from_before_intervals_has_none() -> None:
+    fields = json.loads(CARD.to_json())
+    del fields["intervals"]
+    assert Card.from_json(json.dumps(fields)) == replace(CARD, intervals={})
+
+
+def test_its_page_has_scores_with_intervals_and_says_what_is_not_defined() -> None:
+    page = CARD.to_markdown()
+    assert page.startswith("# Model card: multitask-cnn, mobilenet-v2\n")
+    assert "| dice | 0.75 | 0.5 to 0.875 |" in page
+    assert "| normal clean | not defined |  |" in page
+    assert "- a.png: missed" in page
+
+
+def test_an_ensemble_is_called_one_and_two_stages_are_not() -> None:
+    stage = CARD.epochs["multitask-cnn"]
+    pair = replace(CARD, epochs={"multitask-cnn": stage, "multitask-cnn-2": stage})
+    assert pair.to_markdown().startswith("# Model card: multitask-cnn, mobilenet-v2, ensemble of 2\n")
+    staged = replace(CARD, approach="two-stage", epochs={"segmenter": stage, "classifier": stage})
+    assert staged.to_markdown().startswith("# Model card: two-stage, mobilenet-v2\n")

@@ -35,6 +35,8 @@ class Card:
         temperature: what the network divides its logits by, fitted on validation.
         thresholds: from which probability of malignant on an image counts as suspicious, by name; chosen on
             validation; empty where that had no malignant image, or nothing else.
+        operating: by threshold, `sensitivity` and `specificity` for malignant on the scored images; None where those
+            have no such image.
         novelty_threshold: from which `Outputs.novelty` on an image is not like the training images, set on validation;
             None where it was not fitted.
         failures: the worst of the scored images, a sentence each.
@@ -56,6 +58,7 @@ class Card:
     date: str
     temperature: float = 1.0
     thresholds: dict[str, float] = field(default_factory=dict)
+    operating: dict[str, dict[str, float | None]] = field(default_factory=dict)
     novelty_threshold: float | None = None
     failures: tuple[str, ...] = ()
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -97,7 +100,10 @@ class Card:
             for name, value in shown.items()
         ]
         ensemble = f", ensemble of {len(self.epochs)}" if self.approach != "two-stage" and len(self.epochs) > 1 else ""
-        thresholds = [f"- {name}: probability of malignant from {at:.3f} on" for name, at in self.thresholds.items()]
+        thresholds = [
+            f"- {name}: probability of malignant from {at:.3f} on{self._done_by(name)}"
+            for name, at in self.thresholds.items()
+        ]
         return "\n".join(
             [
                 f"# Model card: {self.approach}, {self.backbone}{ensemble}",
@@ -140,6 +146,14 @@ class Card:
                 "",
             ]
         )
+
+    def _done_by(self, threshold: str) -> str:
+        """What a threshold did on the scored images, as the end of a sentence."""
+        shown = [
+            f"{name} {'not defined' if value is None else f'{value:.3f}'}"
+            for name, value in self.operating.get(threshold, {}).items()
+        ]
+        return f"; on the {self.scored} images {', '.join(shown)}" if shown else ""
 
 
 def attach_card(model_file: Path, card: Card) -> None:

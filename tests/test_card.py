@@ -7,6 +7,7 @@ CARD = Card(
     "multitask-cnn", 64, "BUSI", {"train": {"benign": 3}}, "kfold", "none", "mobilenet-v2",
     {"multitask-cnn": {"trained": 12, "chosen": 9}}, "test", {"dice": 0.75, "normal_clean": None, "n": {"benign": 3}},
     {"python": "3.11"}, "2026-11-25", failures=("a.png: missed",), intervals={"dice": (0.5, 0.875)},
+    thresholds={"screening": 0.25}, operating={"screening": {"sensitivity": 0.9, "specificity": None}},
 )  # fmt: skip
 
 
@@ -26,6 +27,8 @@ def test_its_page_has_scores_with_intervals_and_says_what_is_not_defined() -> No
     assert "| dice | 0.75 | 0.5 to 0.875 |" in page
     assert "| normal clean | not defined |  |" in page
     assert "- a.png: missed" in page
+    on = "- screening: probability of malignant from 0.250 on"
+    assert f"{on}; on the test images sensitivity 0.900, specificity not defined" in page
 
 
 def test_an_ensemble_is_called_one_and_two_stages_are_not() -> None:

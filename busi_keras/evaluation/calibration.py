@@ -98,6 +98,28 @@ def fit_thresholds(probability: np.ndarray, malignant: np.ndarray) -> Thresholds
     return Thresholds(float(threshold[max(1, screening)]), float(threshold[balanced]))
 
 
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What acting on a threshold did on some images; None where there was none of that kind.
+
+    Attributes:
+        sensitivity: share of the malignant images at or beyond the threshold.
+        specificity: share of the others below it.
+    """
+
+    sensitivity: float | None
+    specificity: float | None
+
+
+def operating_point(probability: np.ndarray, malignant: np.ndarray, threshold: float) -> OperatingPoint:
+    """Args: as in `fit_thresholds`, of images on which the threshold was not chosen; a class may be missing."""
+    suspicious = probability >= threshold
+    return OperatingPoint(
+        float(suspicious[malignant].mean()) if malignant.any() else None,
+        float((~suspicious)[~malignant].mean()) if not malignant.all() else None,
+    )
+
+
 def fit_novelty_threshold(novelty: np.ndarray) -> float:
     """From which distance on an image is not like the training images: `NOVELTY_DEVIATIONS` above the mean.
 

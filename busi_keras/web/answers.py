@@ -181,6 +181,7 @@ class ModelAnswer:
 
     Attributes:
         thresholds: from which probability of malignant on an image counts as suspicious, most sensitive first.
+        operating: by threshold, `sensitivity` and `specificity` for malignant on the scored images.
         warnings: why not to trust any result of it.
         notices: what happened to it meanwhile.
         corrections: whether the server saves corrections.
@@ -197,6 +198,7 @@ class ModelAnswer:
     scored: str
     scores: dict[str, float | None]
     thresholds: dict[str, float]
+    operating: dict[str, dict[str, float | None]]
     warnings: list[str]
     notices: list[str]
     examples: list[str]

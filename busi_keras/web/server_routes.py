@@ -73,6 +73,7 @@ def model(service: TheService) -> ModelAnswer:
         scored=card.scored,
         scores={name: value for name, value in card.scores.items() if isinstance(value, int | float | None)},
         thresholds={threshold.name: threshold.value for threshold in service.thresholds},
+        operating=card.operating,
         warnings=[TRAINED_ON_PHANTOMS] if card.phantom else [],
         notices=[change] if change else [],
         examples=[example.name for example in service.examples.all],

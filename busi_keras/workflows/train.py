@@ -4,21 +4,24 @@ import datetime
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.config import MALIGNANT, PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.calibration import operating_point
 from busi_keras.evaluation.failures import worst
 from busi_keras.evaluation.intervals import group_numbers, metric_intervals
+from busi_keras.evaluation.scores import ImageScore
 from busi_keras.files import replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
@@ -169,6 +172,7 @@ def _train(
         card,
         scores=evaluation.to_json(),
         failures=tuple(worst(evaluation.scores)),
+        operating=_operating(evaluation.scores, card.thresholds),
         intervals=_intervals(evaluation, parts[split.scored], near_duplicates, console),
     )
     write_text(run.model_card_file, card.to_markdown())
@@ -188,6 +192,13 @@ def _intervals(
     names = [score.name for score in evaluation.scores]
     found = metric_intervals(evaluation.scores, group_numbers(names, near_duplicates))
     return {name: (one.low, one.high) for name, one in found.items() if one.low is not None and one.high is not None}
+
+
+def _operating(scores: Sequence[ImageScore], thresholds: Mapping[str, float]) -> dict[str, dict[str, float | None]]:
+    """What each threshold does on images that did not choose it."""
+    probability = np.array([score.probabilities[MALIGNANT] for score in scores])
+    malignant = np.array([score.label == MALIGNANT for score in scores])
+    return {name: asdict(operating_point(probability, malignant, value)) for name, value in thresholds.items()}
 
 
 def save_model(model: keras.Model, card: Card, path: Path) -> None:

@@ -3,10 +3,12 @@ import pytest
 from scipy.special import softmax
 
 from busi_keras.evaluation.calibration import (
+    OperatingPoint,
     brier_score,
     expected_calibration_error,
     fit_temperature,
     fit_thresholds,
+    operating_point,
     reliability,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
@@ -75,3 +77,11 @@ def test_one_rate_at_a_given_other() -> None:
     assert sensitivity_at_specificity(probability, positive, 0.9) == pytest.approx(4 / 5)
     assert specificity_at_sensitivity(probability, positive, 0.9) == pytest.approx(4 / 5)
     assert sensitivity_at_specificity(probability, np.ones(10, bool), 0.9) is None
+
+
+def test_an_operating_point_is_what_a_threshold_does_on_other_images() -> None:
+    probability = np.array([0.9, 0.5, 0.2, 0.5, 0.1, 0.0])
+    malignant = np.array([True, True, True, False, False, False])
+    assert operating_point(probability, malignant, 0.5) == OperatingPoint(2 / 3, 2 / 3)  # the threshold itself counts
+    assert operating_point(probability[:3], malignant[:3], 0.5) == OperatingPoint(2 / 3, None)
+    assert operating_point(probability[3:], malignant[3:], 0.5) == OperatingPoint(None, 2 / 3)

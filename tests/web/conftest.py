@@ -49,7 +49,7 @@ def card() -> Card:
     counts: dict[str, dict[str, int]] = {}
     return Card(
         "multitask", SIZE, "BUSI", counts, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23",
-        thresholds=THRESHOLDS,
+        thresholds=THRESHOLDS, operating={"screening": {"sensitivity": 0.9, "specificity": 0.65}},
     )  # fmt: skip
 
 

@@ -439,6 +439,7 @@ def test_a_model_file_that_goes_or_changes_is_said_and_results_go_on(client: Tes
 def test_the_model_says_its_thresholds_most_sensitive_first(client: TestClient) -> None:
     answer = client.get("/api/model").json()
     assert list(answer["thresholds"].items()) == [("screening", 0.25), ("balanced", 0.75)]
+    assert answer["operating"] == {"screening": {"sensitivity": 0.9, "specificity": 0.65}}
     assert (answer["warnings"], answer["notices"]) == ([], [])
     assert len(answer["examples"]) == 6
 

@@ -237,9 +237,12 @@ def test_the_sensitivity_moves_between_the_stored_thresholds(page: Page, tmp_pat
     shown(page, "weak.png")
     slider, verdict = page.locator("#sensitivity"), page.locator("#verdict")
     expect(verdict).to_contain_text("at or above the screening threshold")
+    note = page.locator("#sensitivity-note")
+    expect(note).to_contain_text("it found 90.0 % of the malignant and left 65.0 % of the others alone")
     slider.focus()
     page.keyboard.press("ArrowRight")
     expect(verdict).to_have_text("Malignant is below the balanced threshold, 75.0 %")
+    expect(note).not_to_contain_text("it found")  # the card does not say
     assert slider.get_attribute("aria-valuetext") == "balanced: malignant from 75.0 % on"
     assert page.locator(".mark.active").get_attribute("title") == "balanced: 75.0 %"
     assert "threshold=balanced" in str(page.locator("#report-pdf").get_attribute("href"))

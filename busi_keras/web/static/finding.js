@@ -12,7 +12,7 @@ const MEANINGS = {
 /**
  * Shows all but the image.
  * @param {object} one a case.
- * @param {{name: string, value: number}[]} thresholds most sensitive first.
+ * @param {{name: string, value: number, done: string}[]} thresholds most sensitive first.
  * @param {{name: string, value: number} | null} active the one in force.
  */
 export function showFinding(one, thresholds, active) {
@@ -69,7 +69,7 @@ function showVerdict(one, thresholds, active) {
   $("verdict").textContent = `${above ? "Suspicious: malignant" : "Malignant"} is ${where} the ${active.name} threshold, ${percent(active.value)}`;
   slider.setAttribute("aria-valuetext", `${active.name}: malignant from ${percent(active.value)} on`);
   const same = thresholds.every(({ value }) => value === active.value) && thresholds.length > 1 ? " In this model all thresholds are the same." : "";
-  $("sensitivity-note").textContent = (MEANINGS[active.name] ?? `Threshold ${active.name}.`) + same;
+  $("sensitivity-note").textContent = (MEANINGS[active.name] ?? `Threshold ${active.name}.`) + active.done + same;
 }
 
 export function showLesions(one) {

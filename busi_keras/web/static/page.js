@@ -16,7 +16,7 @@ const HALF = 127.5;
 
 const cases = new Map();
 let model = null;
-let thresholds = []; // {name, value}, most sensitive first
+let thresholds = []; // {name, value, done}, most sensitive first
 let openCase = null;
 let opening = new AbortController();
 let modelsMask = null;
@@ -67,7 +67,7 @@ async function loadedModel() {
 }
 
 function showModel() {
-  thresholds = Object.entries(model.thresholds).map(([name, value]) => ({ name, value }));
+  thresholds = Object.entries(model.thresholds).map(([name, value]) => ({ name, value, done: doneBy(name) }));
   const slider = $("sensitivity");
   slider.max = Math.max(1, thresholds.length - 1);
   slider.disabled = thresholds.length < 2;
@@ -82,6 +82,13 @@ function showModel() {
   notice(...model.notices);
   showExamples();
   showAbout();
+}
+
+/** What a threshold did on images that did not choose it, as a sentence. */
+function doneBy(threshold) {
+  const { sensitivity, specificity } = model.operating[threshold] ?? {};
+  if (sensitivity == null || specificity == null) return "";
+  return ` On the model's ${model.scored} images it found ${percent(sensitivity)} of the malignant and left ${percent(specificity)} of the others alone.`;
 }
 
 function showExamples() {

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The exceptions that a user is meant to read."""
 
 
 class UsageError(Exception):
@@ -7,3 +7,7 @@ class UsageError(Exception):
     The message is one sentence for the user that names the file, the value found and the way out.
     `cli.py` prints it without a traceback and exits with code 2.
     """
+
+
+class UnwritableError(UsageError):
+    """The disk is full, or a place cannot be written to; what was there before is still there."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from busi_keras.errors import UsageError
+from busi_keras.errors import UnwritableError, UsageError
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Where the block fails, the old file stays and what was written goes.
 
     Raises:
-        UsageError: the disk is full, or `path` cannot be written to.
+        UnwritableError: the disk is full, or `path` cannot be written to.
     """
     part = _part(path)
     try:
@@ -43,7 +43,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """As `replacing`, for a new folder: the block fills a hidden folder that is renamed to `path` at the end.
 
     Raises:
-        UsageError: the disk is full, `path` cannot be written to, or exists and is not an empty folder.
+        UnwritableError: the disk is full, or `path` cannot be written to.
+        UsageError: it exists and is not an empty folder.
     """
     taken = UsageError(f"{path} exists already; name a new folder, or remove it first")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -144,7 +145,7 @@ def _next_number(parent: Path) -> int:
 def _readable(error: OSError, path: Path) -> Exception:
     """The error in words for the user where it is about writing; else the error itself."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UsageError(f"the disk is full, so {path} was not written; free some space and run the same again")
+        return UnwritableError(f"the disk is full, so {path} was not written; free some space and run the same again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-        return UsageError(f"{path} cannot be written ({error.strerror}); name another place")
+        return UnwritableError(f"{path} cannot be written ({error.strerror}); name another place")
     return error

@@ -14,7 +14,7 @@ import numpy as np
 
 from busi_keras.config import CLASSES, NORMAL
 from busi_keras.data.phantom_set import INFO_FILE
-from busi_keras.errors import UsageError
+from busi_keras.errors import UnwritableError, UsageError
 from busi_keras.files import replacing, write_text
 from busi_keras.imaging import encode_png, pixels_digest
 
@@ -76,7 +76,8 @@ def save_correction(
         The image's path, relative to `folder`.
 
     Raises:
-        UsageError: class and mask do not go together, the folder cannot be written to, or the disk is full.
+        UnwritableError: the folder cannot be written to, or the disk is full; nothing of a new pair stays.
+        UsageError: class and mask do not go together.
     """
     check_correction(label, mask)
     with _one_at_a_time:
@@ -88,15 +89,21 @@ def save_correction(
             file = target / before["file"]
         else:
             file = _new_name(target / label, label)
-        with replacing(file.with_name(f"{file.stem}_mask.png")) as part:  # first: a mask alone is passed over
-            part.write_bytes(encode_png(mask))
-        with replacing(file) as part:
-            part.write_bytes(encode_png(image))
         known = {name: value for name, value in asdict(provenance).items() if value is not None}
         index[pixels] = {"file": str(file.relative_to(target)), "label": label, **known}
-        if phantom:
-            write_text(target / INFO_FILE, json.dumps({"corrected": len(index)}) + "\n")
-        write_text(target / INDEX_FILE, json.dumps(index, indent=2) + "\n")
+        new = not file.exists()
+        try:
+            with replacing(file.with_name(f"{file.stem}_mask.png")) as part:  # first: a mask alone is passed over
+                part.write_bytes(encode_png(mask))
+            with replacing(file) as part:
+                part.write_bytes(encode_png(image))
+            if phantom:
+                write_text(target / INFO_FILE, json.dumps({"corrected": len(index)}) + "\n")
+            write_text(target / INDEX_FILE, json.dumps(index, indent=2) + "\n")
+        except UnwritableError:
+            if new:
+                _remove_pair(file)
+            raise
         if before is not None and target / before["file"] != file:
             _remove_pair(target / before["file"])
         return file.relative_to(folder)

@@ -1,6 +1,7 @@
 """The web application: routes, what goes around them, and how errors become answers."""
 
 import errno
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from busi_keras import __version__
 from busi_keras.card import RESEARCH_USE
-from busi_keras.errors import UsageError
+from busi_keras.errors import UnwritableError, UsageError
 from busi_keras.web import case_routes, server_routes, upload_routes
 from busi_keras.web.access import Guard
 from busi_keras.web.dependencies import NoSessionError
@@ -24,6 +25,7 @@ from busi_keras.web.service import NotReadyError, Service, Settings
 from busi_keras.web.sessions import NoRoomError, NotThereError
 from busi_keras.web.upload_routes import BrokenOffError, TooLargeError
 
+log = logging.getLogger(__name__)
 DESCRIPTION = f"""Breast-ultrasound analysis: outline, class, heat map, report. **{RESEARCH_USE}**
 
 `POST /api/predictions` takes an image and keeps nothing. The page's own way is a session (`POST /api/session`, a
@@ -104,6 +106,11 @@ def _answer_errors(app: FastAPI) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _error(507, "the server's memory for images is full; remove some, or end the session")
         raise error
+
+    @app.exception_handler(UnwritableError)
+    async def unwritable(request: Request, error: UnwritableError) -> Response:
+        log.error("%s", error)
+        return _error(507, "the server's disk is full or refuses to be written to: nothing was saved; tell who runs it")
 
     @app.exception_handler(ClientDisconnect)
     async def left(request: Request, error: ClientDisconnect) -> Response:

@@ -246,6 +246,11 @@ def test_the_sensitivity_moves_between_the_stored_thresholds(page: Page, tmp_pat
     assert slider.get_attribute("aria-valuetext") == "balanced: malignant from 75.0 % on"
     assert page.locator(".mark.active").get_attribute("title") == "balanced: 75.0 %"
     assert "threshold=balanced" in str(page.locator("#report-pdf").get_attribute("href"))
+    bar = page.locator(".track", has=page.locator(".mark")).bounding_box()
+    marks = [mark.bounding_box() for mark in page.locator(".mark").all()]
+    assert bar
+    centres = [(mark["x"] + mark["width"] / 2 - bar["x"]) / bar["width"] for mark in marks if mark]
+    assert centres == pytest.approx([0.25, 0.75], abs=2 / bar["width"])
     page.keyboard.press("ArrowLeft")
     expect(verdict).to_contain_text("screening")
 
@@ -482,6 +487,58 @@ def test_work_is_cancelled(page: Page, tmp_path: Path, engine: Any) -> None:
     shown(page, "after.png")
     assert page.locator("#case-table tbody tr").count() <= 3
     assert sum(engine.batches) <= 4
+
+
+def test_a_cine_is_cancelled_midway_and_keeps_what_is_done(
+    page: Page, tmp_path: Path, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cine(StillImage):
+        count = 40
+
+        def read(self, index: int) -> Frame:
+            if index == 6:
+                engine.go_on.clear()
+            image = np.full((90, 120, 3), 20, np.uint8)
+            image[20:60, 30:70] = 250 - index
+            return Frame(image)
+
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
+    page.get_by_label("Of a cine").fill("1")
+    drop(page, write(tmp_path, "cine.png"))
+    rows = page.locator("#case-table tbody tr")
+    expect(rows).not_to_have_count(0)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#progress")).to_be_hidden()
+    engine.go_on.set()
+    shown(page, "cine.png, frame 1 of 40")
+    asked = sum(engine.batches)
+    assert 1 <= rows.count() <= 10
+    page.get_by_label("Of a cine").fill("20")
+    drop(page, write(tmp_path, "again.png"))
+    expect(rows.filter(has_text="again.png")).to_have_count(2)
+    assert sum(engine.batches) <= asked + 5
+
+
+def test_the_figure_is_drawn_anew_with_the_readers_mask(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    with page.expect_response("**/figure.png") as asked:
+        page.locator("#figure-box summary").click()
+    address = asked.value.url
+    before = read_image(page.request.get(address).body())
+    page.get_by_role("button", name="Edit mask").click()
+    page.locator("#clear-mask").click()
+    page.locator("#edit-done").click()
+    page.locator("input[name=right-class][value=normal]").check(force=True)
+    with page.expect_response(address):  # the page asks anew
+        page.get_by_role("button", name="Save correction").click()
+    after = read_image(page.request.get(address).body())
+    assert after.shape[1] > before.shape[1] + 300  # one panel more: the reader's mask
+    height, width = after.shape[:2]
+    assert (after[height // 3 : 2 * height // 3, width // 4 : width // 3] < 50).all()  # which is empty
+    expect(page.locator("#figure")).to_have_attribute(
+        "alt", "Input, your mask, its mask, heat map and overlay in one row"
+    )
 
 
 def test_a_full_queue_is_waited_for(

@@ -436,7 +436,8 @@ async function showFigure() {
     const blob = await (await ask(`/api/cases/${openCase.key}/figure.png`, { signal })).blob();
     if (signal.aborted) return;
     $("figure").src = URL.createObjectURL(blob);
-    $("figure").alt = "Input, mask, heat map and overlay in one row";
+    const masks = openCase.correction?.lesions ? "your mask, its mask" : "mask";
+    $("figure").alt = `Input, ${masks}, heat map and overlay in one row`;
   } catch (error) {
     failed(error);
   }

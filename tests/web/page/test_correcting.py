@@ -1,0 +1,159 @@
+"""A reader corrects mask and class, and takes a report along."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from pypdf import PdfReader
+
+from busi_keras.data.busi import read_busi, read_sample
+from busi_keras.imaging import read_image
+from busi_keras.web.frames import Frame, StillImage
+from tests.web.page.driving import canvas, drop, has_blue, shown, write
+
+
+def test_a_corrected_mask_and_class_are_saved_as_a_pair(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.get_by_role("button", name="Edit mask").click()
+    frame = page.locator("#canvas").bounding_box()
+    assert frame
+    scale = min(frame["width"] / 120, frame["height"] / 90)
+    left, top = frame["x"] + (frame["width"] - 120 * scale) / 2, frame["y"] + (frame["height"] - 90 * scale) / 2
+    page.mouse.move(left + 95 * scale, top + 30 * scale)
+    page.mouse.down()
+    page.mouse.move(left + 95 * scale, top + 60 * scale, steps=5)
+    page.mouse.up()
+    page.locator("#edit-done").click()
+    page.locator("input[name=right-class][value=benign]").check(force=True)
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_have_text("Saved as benign/benign (1).png.")
+    [record] = read_busi(tmp_path / "corrections")
+    sample = read_sample(record)
+    assert record.name == "benign/benign (1).png"
+    assert sample.mask[30:60, 95].all()  # what was drawn
+    assert sample.mask[25:55, 35:65].all()  # what was there
+    assert not sample.mask[:, 105:].any()
+    assert has_blue(canvas(page), 66, 74)  # the reader's outline
+    expect(page.locator("#lesions-title")).to_have_text("Lesions in your mask")
+    expect(page.locator("#lesions tbody tr")).to_have_count(2)
+
+
+def test_a_mask_is_drawn_with_the_keyboard(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.locator("#edit-mask").focus()
+    page.keyboard.press("Enter")
+    page.locator("#clear-mask").focus()
+    page.keyboard.press("Enter")
+    page.locator("#canvas").focus()
+    page.keyboard.press("Space")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Space")
+    page.locator("#save-correction").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+    mask = read_sample(read_busi(tmp_path / "corrections")[0]).mask
+    assert mask[45, 60:90].all()
+    assert not mask[:, :50].any()
+
+
+def test_a_correction_that_contradicts_itself_is_said_and_nothing_is_saved(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.locator("input[name=right-class][value=normal]").check(force=True)
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_have_text(
+        "A normal image has no lesion; erase the mask, or choose another class."
+    )
+    assert not list(tmp_path.glob("corrections/*"))
+
+
+def test_no_mask_is_saved_or_drawn_on_before_its_image_is_there(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "first.png"))
+    shown(page, "first.png")
+    page.get_by_role("button", name="Edit mask").click()
+    page.get_by_role("button", name="Clear").click()
+    waiting = threading.Event()
+    page.route("**/mask.png", lambda route: (waiting.set(), page.wait_for_timeout(1500), route.continue_()))
+    drop(page, write(tmp_path, "second.png", brightness=200))
+    expect(page.locator("#case-name")).to_have_text("second.png")
+    expect(page.locator("#save-correction")).to_be_disabled()
+    expect(page.locator("#edit-mask")).to_be_disabled()
+    expect(page.locator("#edit-tools")).to_be_hidden()
+    expect(page.locator("#save-correction")).to_be_enabled()
+    assert waiting.is_set()
+    page.locator("label", has_text="Malignant").click()
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+    [record] = read_busi(tmp_path / "corrections")
+    assert read_sample(record).mask[40, 50]
+
+
+def test_what_may_name_a_patient_is_saved_after_a_look(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unsaid(StillImage):
+        def read(self, index: int) -> Frame:
+            return replace(super().read(index), may_name_patient=True)
+
+    drop(page, write(tmp_path, "plain.png"))
+    shown(page, "plain.png")
+    expect(page.locator("#no-name-line")).to_be_hidden()
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Unsaid)
+    drop(page, write(tmp_path, "scan.png", brightness=240))
+    shown(page, "scan.png")
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_contain_text("A name may be written on this image")
+    assert not (tmp_path / "corrections" / "malignant").exists()
+    page.get_by_label("no name is written on this image").check()
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+
+
+def test_the_report_is_downloaded_and_the_figure_shown(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    with page.expect_download() as download:
+        page.locator("#report-pdf").click()
+    assert download.value.suggested_filename == "busi-keras-report.pdf"
+    text = PdfReader(download.value.path()).pages[0].extract_text()
+    for expected in ("Research use, not a diagnosis.", "Class: malignant", "breast.png", "multitask resnet50"):
+        assert expected in text
+    page.locator("#figure-box summary").click()
+    expect(page.locator("#figure")).to_have_attribute("alt", "Input, mask, heat map and overlay in one row")
+    expect(page.locator("#figure")).to_have_js_property("complete", True)
+    assert page.locator("#figure").evaluate("image => image.naturalWidth") > 1500
+
+    with page.expect_download() as download:
+        page.locator("#report-json").click()
+    assert json.loads(Path(download.value.path()).read_text())["file"] == "breast.png"
+    page.route("**/report.pdf*", lambda route: route.fulfill(status=507, json={"error": "the disk is full"}))
+    page.locator("#report-pdf").click()
+    expect(page.locator("#notices")).to_contain_text("The disk is full")
+
+
+def test_the_figure_is_drawn_anew_with_the_readers_mask(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    with page.expect_response("**/figure.png") as asked:
+        page.locator("#figure-box summary").click()
+    address = asked.value.url
+    before = read_image(page.request.get(address).body())
+    page.get_by_role("button", name="Edit mask").click()
+    page.locator("#clear-mask").click()
+    page.locator("#edit-done").click()
+    page.locator("input[name=right-class][value=normal]").check(force=True)
+    with page.expect_response(address):  # the page asks anew
+        page.get_by_role("button", name="Save correction").click()
+    after = read_image(page.request.get(address).body())
+    assert after.shape[1] > before.shape[1] + 300  # one panel more: the reader's mask
+    height, width = after.shape[:2]
+    assert (after[height // 3 : 2 * height // 3, width // 4 : width // 3] < 50).all()  # which is empty
+    expect(page.locator("#figure")).to_have_attribute(
+        "alt", "Input, your mask, its mask, heat map and overlay in one row"
+    )

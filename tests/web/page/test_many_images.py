@@ -1,0 +1,180 @@
+"""Many files, cines, broken files; work that waits and is cancelled."""
+
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+from busi_keras.web.frames import Frame, StillImage
+from tests.web.page.driving import drop, shown, write
+
+
+def test_of_a_cine_every_other_frame_is_asked_for_and_the_largest_lesion_opened(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cine(StillImage):
+        count = 6
+
+        def read(self, index: int) -> Frame:
+            image = np.full((90, 120, 3), 20, np.uint8)
+            image[20:60, 30 : 30 + (20, 0, 30, 60, 25, 0)[index]] = 200 - index
+            return Frame(image)
+
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
+    page.get_by_label("Of a cine").fill("2")
+    drop(page, write(tmp_path, "cine.png"))
+    shown(page, "cine.png, frame 3 of 6")
+    rows = page.locator("#case-table tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.locator("td:first-child")).to_have_text([f"cine.png, frame {n}" for n in (1, 3, 5)])
+    expect(page.locator("#report-dicom")).to_be_hidden()
+
+    page.get_by_label("Of a cine").fill("0")
+    drop(page, write(tmp_path, "again.png"))
+    page.wait_for_timeout(200)
+    expect(rows).to_have_count(3)
+
+
+def test_a_cine_in_dicom_is_measured_in_mm_and_gives_results_in_dicom(page: Page, tmp_path: Path) -> None:
+    """A cine of 30 JPEG frames that comes with pydicom."""
+    cine = Path(str(get_testdata_file("examples_ybr_color.dcm", download=False)))
+    page.get_by_label("Of a cine").fill("15")
+    drop(page, cine)
+    rows = page.locator("#case-table tbody tr")
+    expect(rows).to_have_count(2)
+    names = rows.locator("td:first-child")
+    expect(names).to_contain_text([f"{cine.name}, frame "] * 2)
+    assert set(names.all_text_contents()) == {f"{cine.name}, frame {n}" for n in (1, 16)}
+    expect(page.locator("#case-name")).to_contain_text(f"{cine.name}, frame ")
+    expect(page.locator("#spacing")).to_contain_text("0.51")
+    expect(page.locator("#lesions")).to_contain_text("mm")
+    with page.expect_download() as download:
+        page.locator("#report-dicom").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        written = [dcmread(BytesIO(archive.read(name))) for name in archive.namelist()]
+    expect(page.locator("#dicom-note")).to_contain_text("what you corrected is not in it")
+    assert {one.Modality for one in written} == {"SEG", "SR", "OT"}
+    assert {one.PatientName for one in written} == {dcmread(cine).PatientName}
+
+
+def test_a_cine_is_cancelled_midway_and_keeps_what_is_done(
+    page: Page, tmp_path: Path, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cine(StillImage):
+        count = 40
+
+        def read(self, index: int) -> Frame:
+            if index == 6:
+                engine.go_on.clear()
+            image = np.full((90, 120, 3), 20, np.uint8)
+            image[20:60, 30:70] = 250 - index
+            return Frame(image)
+
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
+    page.get_by_label("Of a cine").fill("1")
+    drop(page, write(tmp_path, "cine.png"))
+    rows = page.locator("#case-table tbody tr")
+    expect(rows).not_to_have_count(0)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#progress")).to_be_hidden()
+    engine.go_on.set()
+    shown(page, "cine.png, frame 1 of 40")
+    asked = sum(engine.batches)
+    assert 1 <= rows.count() <= 10
+    page.get_by_label("Of a cine").fill("20")
+    drop(page, write(tmp_path, "again.png"))
+    expect(rows.filter(has_text="again.png")).to_have_count(2)
+    assert sum(engine.batches) <= asked + 5
+
+
+def test_ten_files_become_a_table_by_malignancy_that_opens_cases(page: Page, tmp_path: Path) -> None:
+    drop(page, *[write(tmp_path, f"{index}.png", brightness=140 + 10 * index) for index in range(10)])
+    rows = page.locator("#case-table tbody tr")
+    expect(rows).to_have_count(10)
+    names = rows.locator("td:first-child")
+    expect(names).to_have_text([f"{index}.png" for index in reversed(range(10))])
+    page.get_by_role("button", name="Image", exact=True).click()
+    expect(names.first).to_have_text("0.png")
+    rows.nth(4).click()
+    shown(page, "4.png")
+    page.get_by_role("button", name="Next image").click()
+    shown(page, "5.png")
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    table = Path(download.value.path()).read_text().splitlines()
+    assert len(table) == 11
+    assert table[1].startswith("9.png,")
+
+
+def test_broken_files_end_in_sentences_and_the_page_goes_on(page: Page, tmp_path: Path) -> None:
+    whole = write(tmp_path, "whole.png")
+    files = {
+        "cut.png": whole.read_bytes()[:100],
+        "empty.png": b"",
+        "archive.zip": b"PK\x03\x04 and so on",
+        "<img src=x onerror=alert(1)>.png": b"no image",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    page.on("dialog", lambda dialog: pytest.fail("a file's name was executed"))
+    sound = "<b onmouseover=alert(2)>sound.png"
+    (tmp_path / sound).write_bytes(whole.read_bytes())
+    drop(page, *[tmp_path / name for name in files], whole)
+    shown(page, "whole.png")
+    refused = page.locator("#refused li")
+    expect(refused).to_have_count(4)
+    texts = refused.all_text_contents()
+    for name, sentence in zip(
+        files, ("is damaged", "no image that can be read", "zip archive", "no image"), strict=True
+    ):
+        assert any(text.startswith(f"{name}: ") and sentence in text for text in texts), name
+    assert page.locator("#refused img").count() == 0
+    drop(page, tmp_path / sound)
+    shown(page, sound)  # as text
+    expect(page.locator("#case-table tbody")).to_contain_text(sound)
+    assert page.locator("#case b").count() == page.locator("#case .heat-scale b").count()
+    assert not [
+        address for address in page.evaluate("performance.getEntries().map((e) => e.name)") if "sound" in address
+    ]
+
+
+def test_work_is_cancelled(page: Page, tmp_path: Path, engine: Any) -> None:
+    engine.go_on.clear()
+    drop(page, *[write(tmp_path, f"{index}.png") for index in range(12)])
+    expect(page.locator("#progress-text")).to_contain_text("of 12 images")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#progress")).to_be_hidden()
+    engine.go_on.set()
+    drop(page, write(tmp_path, "after.png"))
+    shown(page, "after.png")
+    assert page.locator("#case-table tbody tr").count() <= 3
+    assert sum(engine.batches) <= 4
+
+
+def test_a_full_queue_is_waited_for(
+    serve: Callable[..., str], visit: Callable[..., Page], tmp_path: Path, engine: Any
+) -> None:
+    page = visit(serve(capacity=1))
+    expect(page.locator("#examples button")).to_have_count(6)
+    engine.go_on.clear()
+    drop(page, *[write(tmp_path, f"{index}.png") for index in range(3)])
+    expect(page.locator("#progress-text")).to_contain_text("too many images are waiting")
+    engine.go_on.set()
+    expect(page.locator("#case-table tbody tr")).to_have_count(3)
+    assert page.locator("#refused li").count() == 0
+
+
+def test_five_hundred_files_at_once_become_five_hundred_cases(page: Page, tmp_path: Path) -> None:
+    page.set_default_timeout(90_000)
+    drop(page, *[write(tmp_path, f"{index}.png", brightness=index % 200) for index in range(500)])
+    expect(page.locator("#cases-title")).to_have_text("500 images", timeout=90_000)
+    expect(page.locator("#progress")).to_be_hidden(timeout=90_000)
+    expect(page.locator("#case-table tbody tr")).to_have_count(500)
+    expect(page.locator("#refused li")).to_have_count(0)

@@ -58,23 +58,23 @@ def cross_entropy(labels: Tensor, logits: Tensor, class_weights: Tensor) -> Tens
     return plain * ops.take(class_weights, labels, axis=0)
 
 
-def misplaced_evidence(masks: Tensor, labels: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
+def misplaced_evidence(masks: Tensor, labels: Tensor, evidence: Tensor) -> Tensor:
     """-log of the share of the true class's evidence that lies on the lesion, `(batch,)`; 0 without a lesion.
 
-    The evidence of a cell of the last map is what it adds to the class's logit; the softmax over cells makes shares of
-    it, so that no map that is the same everywhere escapes. That a network be right for the right reasons by a term in
-    its loss is of Ross, Hughes, Doshi-Velez (IJCAI 2017), on class activation maps of Li et al. (CVPR 2018).
+    The softmax over cells makes shares of it, so that no map that is the same everywhere escapes. That a network be
+    right for the right reasons by a term in its loss is of Ross, Hughes, Doshi-Velez (IJCAI 2017), on class activation
+    maps of Li et al. (CVPR 2018).
 
     Args:
         masks: `(batch, S, S, 1)`, 0 or 1.
         labels: int `(batch,)`.
-        features: `(batch, h, w, channels)`, what the label head pools; h and w divide S.
-        kernel: `(channels, 3)`, of the label head's dense layer.
+        evidence: float32 `(batch, h, w, 3)`, what each cell of the last map adds to each class's logit; h and w divide
+            S.
     """
-    weights = ops.take(ops.transpose(kernel), labels, axis=0)
-    evidence = ops.einsum("bhwc,bc->bhw", ops.cast(features, "float32"), weights)
-    shares = ops.softmax(ops.reshape(evidence, (-1, features.shape[1] * features.shape[2])))
-    cell = masks.shape[1] // features.shape[1]
+    _, height, width, classes = evidence.shape
+    of_class = ops.sum(evidence * ops.one_hot(labels, classes)[:, None, None], axis=-1)
+    shares = ops.softmax(ops.reshape(of_class, (-1, height * width)))
+    cell = masks.shape[1] // height
     lesion = ops.max_pool(masks, cell, strides=cell, data_format="channels_last")
     inside = ops.sum(shares * ops.reshape(lesion, ops.shape(shares)), axis=-1)
     return ops.where(ops.any(masks > 0, axis=(1, 2, 3)), -ops.log(inside + keras.config.epsilon()), 0.0)

@@ -57,7 +57,10 @@ class Objective(keras.Model):
         images, masks = ops.cast(inputs["image"], "float32"), ops.cast(inputs["mask"], "float32")
         if "transform" in inputs:
             images, masks = augment(images, masks, inputs)
-        outputs = (self._explained or self.network)(images, training=training)
+        outputs = dict((self._explained or self.network)(images, training=training))
+        if self._explained:
+            dense = self.network.get_layer("label_head").get_layer("logits")
+            outputs["evidence"] = ops.matmul(ops.cast(outputs.pop("features"), "float32"), dense.kernel)
         return {**outputs, "true_mask": masks, "true_label": inputs["label"]}
 
     def compute_loss(
@@ -88,10 +91,7 @@ class Objective(keras.Model):
             weights = ops.convert_to_tensor(self._class_weights, "float32")
             losses["label"] = cross_entropy(outputs["true_label"], outputs["label"], weights)
         if self.heat_map_weight:
-            kernel = self.network.get_layer("label_head").get_layer("logits").kernel
-            losses["heat_map"] = misplaced_evidence(
-                outputs["true_mask"], outputs["true_label"], outputs["features"], kernel
-            )
+            losses["heat_map"] = misplaced_evidence(outputs["true_mask"], outputs["true_label"], outputs["evidence"])
         return losses
 
 

@@ -73,13 +73,13 @@ def test_correct_compares_the_largest_logit() -> None:
 
 
 def test_evidence_beside_the_lesion_costs_and_the_same_everywhere_costs_as_chance_does() -> None:
-    """A last map of 2 x 2 cells, one channel that speaks for class 1 alone; the lesion touches the first cell."""
+    """A last map of 2 x 2 cells; the lesion touches the first of them."""
     masks = np.zeros((4, 64, 64, 1), np.float32)
     masks[:3, 20:30, 5:31] = 1
-    features = np.zeros((4, 2, 2, 1), np.float32)
-    features[0, 0, 0], features[1, 1, 1], features[3, 1, 1] = 5, 5, 5
+    evidence = np.zeros((4, 2, 2, 3), np.float32)
+    evidence[..., 0] = 99  # of a class that is not the true one
+    evidence[0, 0, 0, 1], evidence[1, 1, 1, 1], evidence[3, 1, 1, 2] = 10, 10, 10
     labels = keras.ops.convert_to_tensor([1, 1, 1, 2], "int32")
-    kernel = np.array([[0.0, 2.0, -1.0]], np.float32)
-    loss = numpy(misplaced_evidence(*map(keras.ops.convert_to_tensor, (masks,)), labels, features, kernel))
+    loss = numpy(misplaced_evidence(keras.ops.convert_to_tensor(masks), labels, keras.ops.convert_to_tensor(evidence)))
     far = np.exp(10) + 3
     np.testing.assert_allclose(loss, [-np.log(np.exp(10) / far), np.log(far), np.log(4), 0], rtol=1e-3, atol=1e-6)

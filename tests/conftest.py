@@ -69,7 +69,8 @@ def make_study(phantom_folder: Path) -> Callable[..., Path]:
             write_predictions(place / "predictions.csv", scores)
             metrics = summarize(scores)
             perturbed = [
-                Perturbation(0.25, 0.75) if score.heat_map and not index else None for index, score in enumerate(scores)
+                Perturbation((0.25, 0.25), (0.75, 0.75)) if score.heat_map and not index else None
+                for index, score in enumerate(scores)
             ]
             heat_maps = summarize_faithfulness(
                 [score.label for score in scores],

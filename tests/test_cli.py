@@ -140,6 +140,7 @@ def test_gradcam_draws_five_panels_beside_a_mask_and_four_without(workplace: Pat
     with_mask, alone = (one["faithfulness"] for one in document["figures"])
     assert set(with_mask) == {
         "energy_inside", "pointing_game", "iou", "chance", "deletion", "insertion", "randomization",
+        "deletion_curve", "insertion_curve",
     }  # fmt: skip
     assert alone["chance"] is None
     assert with_mask["chance"] is None or 0 < with_mask["chance"] < 1  # None: the map of so little training is flat

@@ -54,18 +54,29 @@ class Perturbation:
     """What the heat map's order of pixels does to the probability (Petsiuk, Das, Saenko, "RISE", BMVC 2018).
 
     Attributes:
-        deletion: mean probability while pixels are blurred, hottest first, in [0, 1]; low where the map is right.
-        insertion: the same while they come back into a blurred image, hottest first; high where the map is right.
+        deletion_curve: probabilities in [0, 1] while pixels are blurred, hottest first: none of them, equal shares more
+            at each point, all at the last.
+        insertion_curve: the same while they come back into a blurred image, hottest first.
     """
 
-    deletion: float
-    insertion: float
+    deletion_curve: tuple[float, ...]
+    insertion_curve: tuple[float, ...]
+
+    @property
+    def deletion(self) -> float:
+        """The area under the curve, the mean probability, in [0, 1]; low where the map is right."""
+        return _area(self.deletion_curve)
+
+    @property
+    def insertion(self) -> float:
+        """The same of the other curve; high where the map is right."""
+        return _area(self.insertion_curve)
 
 
 def perturbation(
     image: np.ndarray, heat_map: np.ndarray, probability: Callable[[np.ndarray], np.ndarray], steps: int = STEPS
 ) -> Perturbation:
-    """The areas under the deletion and insertion curves.
+    """The deletion and insertion curves.
 
     Args:
         image: float32 `(S, S, 3)`, the network's input.
@@ -83,7 +94,11 @@ def perturbation(
     )
     deleted = np.where(touched, blurred, image).astype(np.float32)
     inserted = np.where(touched, image, blurred).astype(np.float32)
-    return Perturbation(*(float(np.trapezoid(probability(each), dx=1 / steps)) for each in (deleted, inserted)))
+    return Perturbation(*(tuple(map(float, probability(each))) for each in (deleted, inserted)))
+
+
+def _area(curve: Sequence[float]) -> float:
+    return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -108,8 +123,16 @@ class Faithfulness:
     perturbation: Perturbation | None = None
     randomization: float | None = None
 
-    def to_json(self) -> dict[str, float | bool | None]:
+    def to_json(self) -> dict[str, float | bool | list[float] | None]:
         """As `gradcam --json` prints it."""
+        curves = {
+            f"{name}_curve": list(getattr(self.perturbation, f"{name}_curve")) if self.perturbation else None
+            for name in ("deletion", "insertion")
+        }
+        return {**self.numbers(), **curves}
+
+    def numbers(self) -> dict[str, float | bool | None]:
+        """All that is one number; None where it is not defined."""
         located, perturbed = self.localization, self.perturbation
         return {
             "energy_inside": located.energy_inside if located else None,
@@ -131,9 +154,29 @@ def summarize_faithfulness(labels: Sequence[int], found: Sequence[Faithfulness])
     """
     summary: dict[str, dict[str, float | None]] = {}
     for index, name in enumerate(CLASSES):
-        rows = [one.to_json() for label, one in zip(labels, found, strict=True) if label == index]
+        rows = [one.numbers() for label, one in zip(labels, found, strict=True) if label == index]
         summary[name] = {}
-        for score in Faithfulness().to_json():
+        for score in Faithfulness().numbers():
             values = [float(value) for row in rows if (value := row[score]) is not None]
             summary[name] |= {score: float(np.mean(values)) if values else None, f"n_{score}": len(values)}
     return summary
+
+
+def mean_curves(labels: Sequence[int], found: Sequence[Faithfulness]) -> dict[str, Perturbation]:
+    """Of each class that has curves, their means over images, point by point.
+
+    Args:
+        labels, found: as in `summarize_faithfulness`; all curves have as many points.
+    """
+    means = {}
+    for index, name in enumerate(CLASSES):
+        curves = [one.perturbation for label, one in zip(labels, found, strict=True) if label == index]
+        measured = [one for one in curves if one]
+        if measured:
+            means[name] = Perturbation(
+                *(
+                    tuple(np.mean([getattr(one, f"{kind}_curve") for one in measured], axis=0).tolist())
+                    for kind in ("deletion", "insertion")
+                )
+            )
+    return means

@@ -1,6 +1,6 @@
 """Plots of numbers: training curves, confusion matrix, ROC curves. Colours are Okabe and Ito's, for all eyes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from busi_keras.config import CLASSES
+from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import replacing
 
@@ -84,6 +85,27 @@ def plot_roc(scores: Sequence[ImageScore], metrics: Metrics, path: Path) -> None
         )
     axis.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"{len(scores)} images", aspect="equal")
     axis.legend(loc="lower right")
+    _save(figure, path)
+
+
+def plot_perturbation(curves: Mapping[str, Perturbation], path: Path) -> None:
+    """Deletion and insertion, the mean of each class's images."""
+    figure = _figure(10, 4.2)
+    kinds = {"deletion": "pixels blurred, hottest first", "insertion": "pixels brought back, hottest first"}
+    for axis, (kind, what) in zip(figure.subplots(1, 2, sharey=True), kinds.items(), strict=True):
+        for name, found in curves.items():
+            curve, index = getattr(found, f"{kind}_curve"), CLASSES.index(name)
+            axis.plot(
+                np.linspace(0, 1, len(curve)),
+                curve,
+                CLASS_STYLES[index],
+                color=CLASS_COLOURS[index],
+                label=f"{name}, area {getattr(found, kind):.3f}",
+            )
+        axis.set(title=kind, xlabel=f"share of {what}", ylim=(0, 1), xlim=(0, 1))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.axes[0].set_ylabel("probability of the explained class")
     _save(figure, path)
 
 

@@ -1,14 +1,15 @@
 """`report.md`: a run's numbers and plots on one page, next to the original project's."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, Experiment
 from busi_keras.data.split import PARTS
+from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import write_text
-from busi_keras.report.plots import plot_confusion, plot_history, plot_roc
+from busi_keras.report.plots import plot_confusion, plot_history, plot_perturbation, plot_roc
 from busi_keras.training.run import Run
 
 ORIGINAL = """\
@@ -35,6 +36,7 @@ def write_report(
     run: Run,
     metrics: Metrics,
     heat_maps: dict[str, dict[str, float | None]],
+    curves: Mapping[str, Perturbation],
     scores: Sequence[ImageScore],
     scored: str,
     note: str,
@@ -47,6 +49,11 @@ def write_report(
         plot_confusion(metrics, run.figures / "confusion.png")
         plot_roc(scores, metrics, run.figures / "roc.png")
         figures |= {"Confusion matrix": "confusion.png", "ROC curves": "roc.png"}
+    perturbed = run.figures / "perturbation.png"
+    perturbed.unlink(missing_ok=True)  # that of an earlier evaluation
+    if curves:
+        plot_perturbation(curves, perturbed)
+        figures["Heat maps: deletion and insertion"] = perturbed.name
     if (run.figures / "masks.png").exists():
         figures["Example masks with predicted labels"] = "masks.png"
     write_text(run.report_file, _page(run, rows, metrics, heat_maps, scored, note, figures))

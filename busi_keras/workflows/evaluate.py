@@ -12,7 +12,7 @@ from busi_keras.data.busi import Record, read_sample
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.detection import detect
-from busi_keras.evaluation.faithfulness import Faithfulness, summarize_faithfulness
+from busi_keras.evaluation.faithfulness import Faithfulness, mean_curves, summarize_faithfulness
 from busi_keras.evaluation.protocols import HOW_TO_READ, STRETCHED
 from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
 from busi_keras.evaluation.surface import surface_distance
@@ -108,7 +108,16 @@ def record_evaluation(run: Run, evaluation: Evaluation, predictor: Predictor, re
     """Writes an evaluation into its run: `metrics.json`, `predictions.csv`, `figures/` and `report.md`."""
     run.write_scores(evaluation.to_json(), evaluation.scores)
     draw_mask_grid(_examples(evaluation, predictor, records), run.figures / "masks.png")
-    write_report(run, evaluation.metrics, evaluation.heat_maps, evaluation.scores, evaluation.split, evaluation.note)
+    labels = [score.label for score in evaluation.scores]
+    write_report(
+        run,
+        evaluation.metrics,
+        evaluation.heat_maps,
+        mean_curves(labels, evaluation.faithfulness),
+        evaluation.scores,
+        evaluation.split,
+        evaluation.note,
+    )
 
 
 def evaluate_records(

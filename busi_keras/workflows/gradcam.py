@@ -65,7 +65,7 @@ class Explained:
         line = f"{self.figure}: {self.prediction.label}"
         if self.flat:
             return f"{line}, no heat map: no place in the image speaks for {self.target}"
-        numbers = self.faithfulness.to_json()
+        numbers = self.faithfulness.numbers()
         shown = [f"{name} {numbers[key]:.2f}" for key, name in MEASURES.items() if numbers[key] is not None]
         return ", ".join([f"{line}, heat map for {self.target}", *shown])
 

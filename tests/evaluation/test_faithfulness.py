@@ -9,6 +9,7 @@ from busi_keras.evaluation.faithfulness import (
     Localization,
     Perturbation,
     localization,
+    mean_curves,
     perturbation,
     rank_correlation,
     summarize_faithfulness,
@@ -59,6 +60,8 @@ def test_the_curves_of_a_network_that_looks_at_the_lesion_alone() -> None:
 
     right = perturbation(image, lesion().astype(float), probability)
     wrong = perturbation(image, (~lesion()).astype(float), probability)
+    assert right.deletion_curve[:4] == (1, 0.5, 0, 0)  # an eighth is two of sixteen steps
+    assert right.insertion_curve[:4] == (0, 0.5, 1, 1)
     assert right.deletion == pytest.approx(1 / 16, abs=0.01)  # falls from 1 to 0 over the first eighth
     assert right.insertion == pytest.approx(1 - 1 / 16, abs=0.01)
     assert wrong.deletion == pytest.approx(1 - 1 / 16, abs=0.01)
@@ -81,7 +84,12 @@ def test_maps_in_the_same_order_correlate_and_a_flat_one_with_none() -> None:
 
 def test_each_number_is_averaged_over_the_images_of_a_class_that_have_it() -> None:
     hit, miss = Localization(0.75, True, 0.5, 0.25), Localization(0.25, False, 0.0, 0.25)
-    found = [Faithfulness(hit, Perturbation(0.25, 0.75), 0.5), Faithfulness(miss), Faithfulness(), Faithfulness()]
+    found = [
+        Faithfulness(hit, Perturbation((0.5, 0.25, 0.0), (0.75, 0.75, 0.75)), 0.5),
+        Faithfulness(miss),
+        Faithfulness(),
+        Faithfulness(),
+    ]
     summary = summarize_faithfulness([1, 1, 1, 2], found)
     assert list(summary) == ["benign", "malignant", "normal"]
     malignant = summary["malignant"]
@@ -91,3 +99,11 @@ def test_each_number_is_averaged_over_the_images_of_a_class_that_have_it() -> No
     assert (malignant["randomization"], malignant["n_randomization"]) == (0.5, 1)
     for empty in (summary["benign"], summary["normal"]):
         assert (empty["energy_inside"], empty["n_energy_inside"], empty["deletion"]) == (None, 0, None)
+
+
+def test_curves_are_averaged_over_the_images_of_a_class_that_have_them() -> None:
+    one, other = Perturbation((1.0, 0.5, 0.0), (0.0, 0.5, 1.0)), Perturbation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    found = [Faithfulness(perturbation=one), Faithfulness(), Faithfulness(perturbation=other), Faithfulness()]
+    assert mean_curves([0, 0, 0, 1], found) == {"benign": Perturbation((0.75, 0.5, 0.25), (0.25, 0.5, 0.75))}
+    assert Faithfulness(perturbation=one).to_json()["deletion_curve"] == [1.0, 0.5, 0.0]
+    assert Faithfulness().to_json()["insertion_curve"] is None

@@ -84,6 +84,9 @@ def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_fol
     assert card.scores["dice"] == metrics["dice"]
 
     again = evaluate_run(folder, perturb=1)
+    measured = any(found["n_deletion"] for found in again.heat_maps.values())
+    assert (folder / "figures" / "perturbation.png").exists() == measured
+    assert ("deletion and insertion" in (folder / "report.md").read_text()) == measured
     assert set(again.heat_maps) == {"benign", "malignant", "normal"}
     for found in again.heat_maps.values():
         assert found["n_deletion"] == found["n_insertion"] == found["n_randomization"] <= 1

@@ -208,9 +208,8 @@ def page_lines() -> str:
         result, memory = load["result_seconds"], load["megabytes"]
         lines.append(
             f"- {load['what']}: {load['requests']} requests, {sum(load['errors'].values())} errors, result median "
-            f"{result['median']:.2f} s, 95 % {result['percentile_95']:.2f} s; memory "
-            f"{memory['median_of_first_half']} MB in the first half, {memory['median_of_second_half']} MB in the "
-            f"second, at most {memory['peak']} MB."
+            f"{result['median']:.2f} s, 95 % {result['percentile_95']:.2f} s; memory {memory['at_start']} MB at the "
+            f"start, then minute by minute {', '.join(map(str, memory['median_of_each_minute']))}."
         )
     return "\n".join(lines)
 

@@ -14,6 +14,8 @@ from busi_keras.errors import UsageError
 from busi_keras.workflows.models import RUNS, newest_run
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+KEEP_ALIVE_SECONDS = 75
+"""Of an idle connection. One that closes just when its client sends the next request fails that request."""
 GRACE_SECONDS = 5
 MAX_UPLOAD_MEGABYTES = 256
 
@@ -74,6 +76,7 @@ def serve(
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = uvicorn.Server(config)
 

@@ -64,36 +64,6 @@ def test_a_cine_in_dicom_is_measured_in_mm_and_gives_results_in_dicom(page: Page
     assert {one.PatientName for one in written} == {dcmread(cine).PatientName}
 
 
-def test_a_cine_is_cancelled_midway_and_keeps_what_is_done(
-    page: Page, tmp_path: Path, engine: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Cine(StillImage):
-        count = 40
-
-        def read(self, index: int) -> Frame:
-            if index == 6:
-                engine.go_on.clear()
-            image = np.full((90, 120, 3), 20, np.uint8)
-            image[20:60, 30:70] = 250 - index
-            return Frame(image)
-
-    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
-    page.get_by_label("Of a cine").fill("1")
-    drop(page, write(tmp_path, "cine.png"))
-    rows = page.locator("#case-table tbody tr")
-    expect(rows).not_to_have_count(0)
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#progress")).to_be_hidden()
-    engine.go_on.set()
-    shown(page, "cine.png, frame 1 of 40")
-    asked = sum(engine.batches)
-    assert 1 <= rows.count() <= 10
-    page.get_by_label("Of a cine").fill("20")
-    drop(page, write(tmp_path, "again.png"))
-    expect(rows.filter(has_text="again.png")).to_have_count(2)
-    assert sum(engine.batches) <= asked + 5
-
-
 def test_ten_files_become_a_table_by_malignancy_that_opens_cases(page: Page, tmp_path: Path) -> None:
     drop(page, *[write(tmp_path, f"{index}.png", brightness=140 + 10 * index) for index in range(10)])
     rows = page.locator("#case-table tbody tr")

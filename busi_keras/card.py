@@ -35,8 +35,8 @@ class Card:
         temperature: what the network divides its logits by, fitted on validation.
         thresholds: from which probability of malignant on an image counts as suspicious, by name; chosen on
             validation; empty where that had no malignant image, or nothing else.
-        operating: by threshold, `sensitivity` and `specificity` for malignant on the scored images; None where those
-            have no such image.
+        operating: by threshold, `sensitivity` and `specificity` for malignant on the scored images, None where those
+            have no such image; empty where the thresholds were chosen on these images.
         novelty_threshold: from which `Outputs.novelty` on an image is not like the training images, set on validation;
             None where it was not fitted.
         failures: the worst of the scored images, a sentence each.

@@ -50,10 +50,11 @@ def write_report(
         plot_roc(scores, metrics, run.figures / "roc.png")
         figures |= {"Confusion matrix": "confusion.png", "ROC curves": "roc.png"}
     perturbed = run.figures / "perturbation.png"
-    perturbed.unlink(missing_ok=True)  # that of an earlier evaluation
     if curves:
         plot_perturbation(curves, perturbed)
         figures["Heat maps: deletion and insertion"] = perturbed.name
+    else:
+        perturbed.unlink(missing_ok=True)  # that of an earlier evaluation
     if (run.figures / "masks.png").exists():
         figures["Example masks with predicted labels"] = "masks.png"
     write_text(run.report_file, _page(run, rows, metrics, heat_maps, scored, note, figures))

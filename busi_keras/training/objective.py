@@ -40,7 +40,7 @@ class Objective(keras.Model):
         super().__init__(dtype="float32")
         self.network = network
         self.mask_weight, self.label_weight, self.heat_map_weight = mask_weight, label_weight, heat_map_weight
-        self._explained = _explained(network) if heat_map_weight else None
+        self._with_features = _with_features(network) if heat_map_weight else None
         self._mask_loss = MASK_LOSS[mask_loss]
         self._class_weights = class_weights
         names = (["mask_loss", "dice", "iou"] if self._has("mask") else []) + (
@@ -57,8 +57,8 @@ class Objective(keras.Model):
         images, masks = ops.cast(inputs["image"], "float32"), ops.cast(inputs["mask"], "float32")
         if "transform" in inputs:
             images, masks = augment(images, masks, inputs)
-        outputs = dict((self._explained or self.network)(images, training=training))
-        if self._explained:
+        outputs = dict((self._with_features or self.network)(images, training=training))
+        if self._with_features:
             dense = self.network.get_layer("label_head").get_layer("logits")
             outputs["evidence"] = ops.matmul(ops.cast(outputs.pop("features"), "float32"), dense.kernel)
         return {**outputs, "true_mask": masks, "true_label": inputs["label"]}
@@ -95,7 +95,7 @@ class Objective(keras.Model):
         return losses
 
 
-def _explained(network: keras.Model) -> keras.Model:
+def _with_features(network: keras.Model) -> keras.Model:
     """The network with what its label head pools as one more output; the weights are the same."""
     flow = trace(network)
     return keras.Model(flow.image, {"mask": flow.mask, "label": flow.label, "features": flow.features})

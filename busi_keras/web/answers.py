@@ -181,7 +181,7 @@ class ModelAnswer:
 
     Attributes:
         thresholds: from which probability of malignant on an image counts as suspicious, most sensitive first.
-        operating: by threshold, `sensitivity` and `specificity` for malignant on the scored images.
+        operating: by threshold, `sensitivity` and `specificity` for malignant on held-out images, if there were any.
         warnings: why not to trust any result of it.
         notices: what happened to it meanwhile.
         corrections: whether the server saves corrections.

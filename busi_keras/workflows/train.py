@@ -21,7 +21,6 @@ from busi_keras.errors import UsageError
 from busi_keras.evaluation.calibration import operating_point
 from busi_keras.evaluation.failures import worst
 from busi_keras.evaluation.intervals import group_numbers, metric_intervals
-from busi_keras.evaluation.scores import ImageScore
 from busi_keras.files import replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
@@ -172,7 +171,7 @@ def _train(
         card,
         scores=evaluation.to_json(),
         failures=tuple(worst(evaluation.scores)),
-        operating=_operating(evaluation.scores, card.thresholds),
+        operating=_operating(evaluation, card.thresholds),
         intervals=_intervals(evaluation, parts[split.scored], near_duplicates, console),
     )
     write_text(run.model_card_file, card.to_markdown())
@@ -194,10 +193,12 @@ def _intervals(
     return {name: (one.low, one.high) for name, one in found.items() if one.low is not None and one.high is not None}
 
 
-def _operating(scores: Sequence[ImageScore], thresholds: Mapping[str, float]) -> dict[str, dict[str, float | None]]:
-    """What each threshold does on images that did not choose it."""
-    probability = np.array([score.probabilities[MALIGNANT] for score in scores])
-    malignant = np.array([score.label == MALIGNANT for score in scores])
+def _operating(evaluation: Evaluation, thresholds: Mapping[str, float]) -> dict[str, dict[str, float | None]]:
+    """What each threshold does on images that did not choose it; empty where there are only those that did."""
+    if evaluation.split == "validation":
+        return {}
+    probability = np.array([score.probabilities[MALIGNANT] for score in evaluation.scores])
+    malignant = np.array([score.label == MALIGNANT for score in evaluation.scores])
     return {name: asdict(operating_point(probability, malignant, value)) for name, value in thresholds.items()}
 
 

@@ -105,12 +105,15 @@ def test_training_stops_where_nothing_becomes_better_and_a_resumed_one_stays_the
     phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "validation_score", lambda row: (0.1, 0.5, 0.4, 0.5, 0.9, 0.9)[row["epoch"]])
-    given = {"approach": "multitask-cnn", "backbone": "mobilenet-v2", **SMALL, "epochs": 6, "patience": 2}
+    small = {"approach": "multitask-cnn", "backbone": "mobilenet-v2", **SMALL}
+    given = {**small, "protocol": "seed", "epochs": 6, "patience": 2}
     run_training(given, str(phantom_folder), tmp_path / "run", export=False)
     history = (tmp_path / "run" / "history.jsonl").read_bytes()
     assert len(history.splitlines()) == 4  # the second 0.5 is no better than the first
     card = read_card(tmp_path / "run" / "model.keras")
     assert card.epochs == {"multitask-cnn": {"trained": 4, "chosen": 2}}
+    assert (card.scored, card.operating) == ("validation", {})  # the images scored are those that chose the thresholds
+    assert card.thresholds
 
     (tmp_path / "run" / "model.keras").unlink()
     run_training({}, str(phantom_folder), tmp_path / "run", resume=True, export=False)

@@ -25,6 +25,15 @@ def drop(page: Page, *files: Path) -> None:
     session.detach()
 
 
+def tab_to(page: Page, selector: str) -> None:
+    """Presses Tab until what the selector names has the focus."""
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"Tab does not reach {selector}")
+
+
 def canvas(page: Page) -> np.ndarray:
     """What the canvas shows, with what lies over it."""
     page.wait_for_timeout(80)

@@ -26,6 +26,7 @@ export async function ask(path, options = {}) {
       throw new ServerError("sign in again", 401);
     }
     const sentence = await sentenceOf(answer);
+    options.signal?.throwIfAborted(); // it may have cut the sentence off
     const seconds = Number(answer.headers.get("Retry-After"));
     if (answer.status !== BUSY || !seconds) throw new ServerError(sentence, answer.status);
     options.waiting?.(sentence);

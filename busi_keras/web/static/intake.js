@@ -79,7 +79,7 @@ export class Intake extends EventTarget {
         const answer = await ask(address, { method: "POST", signal, waiting });
         found.push(await answer.json());
         this.#tell("case", { case: found.at(-1), single: single && frame === 0 });
-        if (uploaded.frames > 1) this.#progress(`frame ${frame + 1} of ${uploaded.frames}`, frame + 1, uploaded.frames);
+        if (uploaded.frames > 1 && !signal.aborted) this.#progress(`frame ${frame + 1} of ${uploaded.frames}`, frame + 1, uploaded.frames);
       }
       if (found.length < uploaded.frames) forget();
       if (found.length > 1) this.#tell("cine", { case: found.reduce(larger), frames: found });

@@ -56,14 +56,16 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
     return [
         ReliabilityBin(float(confidence[part].mean()), float(right[part].mean()), len(part))
         for part in np.array_split(order, min(bins, len(order)))
-        if len(part)
     ]
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
     """The mean distance of confidence and accuracy, in [0, 1], over bins of equal mass (Nguyen and O'Connor, 2015)."""
-    found = reliability(probabilities, labels, bins)
-    return sum(one.count * abs(one.confidence - one.accuracy) for one in found) / len(labels)
+    confidence = probabilities.max(axis=1)
+    surplus = confidence - (probabilities.argmax(axis=1) == labels)
+    order = np.argsort(confidence, kind="stable")
+    starts = [part[0] for part in np.array_split(np.arange(len(order)), min(bins, len(order)))]
+    return float(np.abs(np.add.reduceat(surplus[order], starts)).sum() / len(labels))
 
 
 def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -128,19 +130,3 @@ def fit_novelty_threshold(novelty: np.ndarray) -> float:
     """
     logarithm = np.log(np.maximum(novelty, np.finfo(np.float32).tiny))
     return float(np.exp(logarithm.mean() + NOVELTY_DEVIATIONS * logarithm.std()))
-
-
-def sensitivity_at_specificity(probability: np.ndarray, positive: np.ndarray, specificity: float) -> float | None:
-    """The largest sensitivity at which at least so many of the others are left alone; None where a class is missing."""
-    if positive.all() or not positive.any():
-        return None
-    false_alarms, sensitivity, _ = roc_curve(positive, probability, drop_intermediate=False)
-    return float(sensitivity[false_alarms <= 1 - specificity].max())
-
-
-def specificity_at_sensitivity(probability: np.ndarray, positive: np.ndarray, sensitivity: float) -> float | None:
-    """The largest specificity at which at least so many are found; None where a class is missing."""
-    if positive.all() or not positive.any():
-        return None
-    false_alarms, found, _ = roc_curve(positive, probability, drop_intermediate=False)
-    return float(1 - false_alarms[found >= sensitivity].min())

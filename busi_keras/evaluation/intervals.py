@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from busi_keras.evaluation.scores import ImageScore, Metrics, summarize
+from busi_keras.evaluation.scores import ImageScore, Metrics, ScoreTable
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -95,7 +95,8 @@ def metric_intervals(
         scores: of each image.
         groups: as in `bootstrap`.
     """
-    return bootstrap(lambda chosen: _headline_of(scores, chosen), groups, resamples, seed)
+    table = ScoreTable.of(scores)
+    return bootstrap(lambda chosen: headline(table.take(chosen).metrics()), groups, resamples, seed)
 
 
 def paired_differences(
@@ -111,9 +112,10 @@ def paired_differences(
         first, second: two networks' scores of the same images in the same order.
         groups: as in `bootstrap`.
     """
+    tables = ScoreTable.of(first), ScoreTable.of(second)
 
     def differences(chosen: np.ndarray) -> dict[str, float | None]:
-        ones, others = _headline_of(first, chosen), _headline_of(second, chosen)
+        ones, others = (headline(table.take(chosen).metrics()) for table in tables)
         return {name: _difference(ones[name], others[name]) for name in ones}
 
     return bootstrap(differences, groups, resamples, seed)
@@ -144,10 +146,6 @@ def resamplings(groups: Sequence[int], resamples: int, seed: int) -> Iterator[np
     rng = np.random.default_rng(seed)
     for _ in range(resamples):
         yield np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))])
-
-
-def _headline_of(scores: Sequence[ImageScore], chosen: np.ndarray) -> dict[str, float | None]:
-    return headline(summarize([scores[int(index)] for index in chosen]))
 
 
 def _difference(one: float | None, other: float | None) -> float | None:

@@ -2,23 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
 
 from busi_keras.config import CLASSES, MALIGNANT, NORMAL
-from busi_keras.evaluation.calibration import (
-    brier_score,
-    expected_calibration_error,
-    sensitivity_at_specificity,
-    specificity_at_sensitivity,
-)
+from busi_keras.evaluation.calibration import brier_score, expected_calibration_error
 from busi_keras.evaluation.detection import Detection
 from busi_keras.evaluation.faithfulness import Localization
+from busi_keras.evaluation.ranking import Ranking
 from busi_keras.evaluation.surface import SurfaceDistance
 
+MEANS = (
+    "dice",
+    "iou",
+    "lesion_dice",
+    "lesion_iou",
+    "normal_clean",
+    "accuracy",
+    "hd95_px",
+    "hd95_percent",
+    "surface_distance_px",
+    "surface_distance_percent",
+    "pixel_sensitivity",
+    "pixel_precision",
+    "false_finds",
+    "novel",
+    "heat_map_energy",
+    "heat_map_pointing",
+    "heat_map_iou",
+    "heat_map_chance",
+)
+COLUMNS = (*MEANS, "found", "lesions")
 PROBABILITY_SCORES = (
     "brier",
     "calibration_error",
@@ -168,122 +182,133 @@ def summarize(scores: Sequence[ImageScore]) -> Metrics:
     """
     if not scores:
         raise ValueError("no image to score")
-    labels = np.array([score.label for score in scores])
-    lesion = labels != NORMAL
-    dice = np.array([s.overlap.dice if s.overlap else np.nan for s in scores])
-    iou = np.array([s.overlap.iou if s.overlap else np.nan for s in scores])
-    clean = np.array([s.predicted_area == 0 if s.overlap else np.nan for s in scores], float)
-    classes = _class_scores(scores, labels)
-    predicted = None if scores[0].predicted is None else np.array([score.predicted for score in scores])
-    return Metrics(
-        dice=_mean(dice),
-        iou=_mean(iou),
-        lesion_dice=_mean(dice[lesion]),
-        lesion_iou=_mean(iou[lesion]),
-        normal_clean=_mean(clean[~lesion]),
-        accuracy=None if predicted is None else float(np.mean(predicted == labels)),
-        **_class_means(classes),
-        auc={name: score.auc for name, score in classes.items()},
-        **_probability_scores(scores, labels),
-        **_outline_scores(scores),
-        novel=_mean(np.array([score.novel for score in scores if score.novel is not None], float)),
-        **_heat_map_scores(scores),
-        classes=classes,
-        confusion=None
-        if predicted is None
-        else confusion_matrix(labels, predicted, labels=range(len(CLASSES))).tolist(),
-        n={name: int(np.sum(labels == index)) for index, name in enumerate(CLASSES)},
-    )
+    return ScoreTable.of(scores).metrics()
 
 
-def _probability_scores(scores: Sequence[ImageScore], labels: np.ndarray) -> dict[str, Any]:
-    if scores[0].predicted is None:
-        return dict.fromkeys(PROBABILITY_SCORES)
-    probabilities = np.array([score.probabilities for score in scores])
-    suspicion, malignant = probabilities[:, MALIGNANT], labels == MALIGNANT
-    values = (
-        brier_score(probabilities, labels),
-        expected_calibration_error(probabilities, labels),
-        float(average_precision_score(malignant, suspicion)) if malignant.any() else None,
-        sensitivity_at_specificity(suspicion, malignant, 0.9),
-        specificity_at_sensitivity(suspicion, malignant, 0.9),
-    )
-    return dict(zip(PROBABILITY_SCORES, values, strict=True))
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of images as columns, to be summarized of one choice of images after another.
 
-
-def _outline_scores(scores: Sequence[ImageScore]) -> dict[str, Any]:
-    surfaces = [score.surface for score in scores if score.surface]
-    detections = [score.detection for score in scores if score.detection]
-    lesions = sum(one.lesions for one in detections)
-    return {
-        "hd95_px": _mean(np.array([one.hd95_px for one in surfaces])),
-        "hd95_percent": _mean(np.array([100 * one.hd95_px / one.diagonal_px for one in surfaces])),
-        "surface_distance_px": _mean(np.array([one.average_px for one in surfaces])),
-        "surface_distance_percent": _mean(np.array([100 * one.average_px / one.diagonal_px for one in surfaces])),
-        "n_surface": len(surfaces),
-        "pixel_sensitivity": _mean(np.array([v for s in scores if (v := s.pixel_sensitivity) is not None])),
-        "pixel_precision": _mean(np.array([v for s in scores if (v := s.pixel_precision) is not None])),
-        "lesions_found": sum(one.found for one in detections) / lesions if lesions else None,
-        "false_finds": _mean(np.array([one.false_finds for one in detections], float)),
-    }
-
-
-def _heat_map_scores(scores: Sequence[ImageScore]) -> dict[str, Any]:
-    maps = [score.heat_map for score in scores if score.heat_map]
-    return {
-        "heat_map_energy": _mean(np.array([one.energy_inside for one in maps])),
-        "heat_map_pointing": _mean(np.array([one.pointing_game for one in maps], float)),
-        "heat_map_iou": _mean(np.array([one.iou for one in maps])),
-        "heat_map_chance": _mean(np.array([one.chance for one in maps])),
-    }
-
-
-def _class_scores(scores: Sequence[ImageScore], labels: np.ndarray) -> dict[str, ClassScore]:
-    support = [int(np.sum(labels == index)) for index in range(len(CLASSES))]
-    if scores[0].predicted is None:
-        return {name: ClassScore(None, None, None, support[i], None) for i, name in enumerate(CLASSES)}
-    predicted = np.array([score.predicted for score in scores])
-    probabilities = np.array([score.probabilities for score in scores])
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predicted, labels=range(len(CLASSES)), zero_division=np.nan
-    )
-    return {
-        name: ClassScore(
-            precision=_defined(precision[i]),
-            recall=_defined(recall[i]),
-            f1=_defined(f1[i]) if support[i] else None,
-            support=support[i],
-            auc=_auc(labels == i, probabilities[:, i]),
-        )
-        for i, name in enumerate(CLASSES)
-    }
-
-
-def _class_means(classes: dict[str, ClassScore]) -> dict[str, Any]:
-    present = [score for score in classes.values() if score.support]
-    means = {}
-    for name in ("precision", "recall", "f1"):
-        values = np.array([getattr(score, name) for score in present], float)
-        means[f"macro_{name}"] = _mean(values)
-        means[f"weighted_{name}"] = _mean(np.repeat(values, [score.support for score in present]))
-    return means
-
-
-def _auc(truth: np.ndarray, score: np.ndarray) -> float | None:
-    """The share of pairs, one image of the class and one of the rest, in the right order; ties count half.
-
-    From ranks (Hanley and McNeil, Radiology 143, 1982): a bootstrap computes it thousands of times.
+    Attributes:
+        labels: int `(n,)`.
+        predicted, probabilities: int `(n,)` and `(n, 3)`; None where the network has no label head.
+        values: `(columns, n)`, in the order of `COLUMNS`; NaN where an image has no such score.
     """
-    if truth.all() or not truth.any():
-        return None
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    above = rankdata(score)[truth].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * negatives))
+
+    labels: np.ndarray
+    predicted: np.ndarray | None
+    probabilities: np.ndarray | None
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, scores: Sequence[ImageScore]) -> "ScoreTable":
+        """The table of at least one image."""
+        classified = scores[0].predicted is not None
+        return cls(
+            labels=np.array([score.label for score in scores]),
+            predicted=np.array([score.predicted for score in scores]) if classified else None,
+            probabilities=np.array([score.probabilities for score in scores]) if classified else None,
+            values=np.ascontiguousarray(np.array([_values(score) for score in scores], float).T),
+        )
+
+    def take(self, chosen: np.ndarray) -> "ScoreTable":
+        """Some of the images, by index, which may repeat."""
+        return ScoreTable(
+            self.labels[chosen],
+            None if self.predicted is None else self.predicted[chosen],
+            None if self.probabilities is None else self.probabilities[chosen],
+            self.values.take(chosen, axis=1),
+        )
+
+    def metrics(self) -> Metrics:
+        """The metrics of all images of the table."""
+        defined = ~np.isnan(self.values)
+        sums = dict(zip(COLUMNS, np.where(defined, self.values, 0).sum(axis=1), strict=True))
+        counts = dict(zip(COLUMNS, np.count_nonzero(defined, axis=1), strict=True))
+        confusion = self._confusion()
+        classes = self._class_scores(confusion)
+        return Metrics(
+            **{name: float(sums[name] / counts[name]) if counts[name] else None for name in MEANS},
+            lesions_found=float(sums["found"] / sums["lesions"]) if sums["lesions"] else None,
+            n_surface=int(counts["hd95_px"]),
+            **_class_means(classes),
+            auc={name: score.auc for name, score in classes.items()},
+            **self._probability_scores(),
+            classes=classes,
+            confusion=None if confusion is None else confusion.tolist(),
+            n={name: score.support for name, score in classes.items()},
+        )
+
+    def _confusion(self) -> np.ndarray | None:
+        """Images by true and predicted class."""
+        if self.predicted is None:
+            return None
+        cells = np.bincount(len(CLASSES) * self.labels + self.predicted, minlength=len(CLASSES) ** 2)
+        return cells.reshape(len(CLASSES), len(CLASSES))
+
+    def _class_scores(self, confusion: np.ndarray | None) -> dict[str, ClassScore]:
+        support = np.bincount(self.labels, minlength=len(CLASSES))
+        if confusion is None or self.probabilities is None:
+            return {name: ClassScore(None, None, None, int(support[i]), None) for i, name in enumerate(CLASSES)}
+        right, predicted = confusion.diagonal(), confusion.sum(axis=0)
+        return {
+            name: ClassScore(
+                precision=float(right[i] / predicted[i]) if predicted[i] else None,
+                recall=float(right[i] / support[i]) if support[i] else None,
+                f1=float(2 * right[i] / (support[i] + predicted[i])) if support[i] else None,
+                support=int(support[i]),
+                auc=Ranking.of(self.probabilities[:, i], self.labels == i).auc,
+            )
+            for i, name in enumerate(CLASSES)
+        }
+
+    def _probability_scores(self) -> dict[str, float | None]:
+        if self.probabilities is None:
+            return dict.fromkeys(PROBABILITY_SCORES)
+        malignant = Ranking.of(self.probabilities[:, MALIGNANT], self.labels == MALIGNANT)
+        values = (
+            brier_score(self.probabilities, self.labels),
+            expected_calibration_error(self.probabilities, self.labels),
+            malignant.average_precision,
+            malignant.sensitivity_at(0.9),
+            malignant.specificity_at(0.9),
+        )
+        return dict(zip(PROBABILITY_SCORES, values, strict=True))
 
 
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _values(score: ImageScore) -> list[float]:
+    """What an image adds to each of `COLUMNS`; NaN where it has no part in it."""
+    values = dict.fromkeys(COLUMNS, np.nan)
+    if masks := score.overlap:
+        values |= {"dice": masks.dice, "iou": masks.iou}
+        if score.label == NORMAL:
+            values["normal_clean"] = score.predicted_area == 0
+        else:
+            values |= {"lesion_dice": masks.dice, "lesion_iou": masks.iou}
+    if score.predicted is not None:
+        values["accuracy"] = score.predicted == score.label
+    if surface := score.surface:
+        percent = 100 / surface.diagonal_px
+        values |= {"hd95_px": surface.hd95_px, "hd95_percent": percent * surface.hd95_px}
+        values |= {"surface_distance_px": surface.average_px, "surface_distance_percent": percent * surface.average_px}
+    if found := score.detection:
+        values |= {"found": found.found, "lesions": found.lesions, "false_finds": found.false_finds}
+    if heat_map := score.heat_map:
+        values |= {"heat_map_energy": heat_map.energy_inside, "heat_map_pointing": heat_map.pointing_game}
+        values |= {"heat_map_iou": heat_map.iou, "heat_map_chance": heat_map.chance}
+    for name in ("pixel_sensitivity", "pixel_precision", "novel"):
+        if (value := getattr(score, name)) is not None:
+            values[name] = value
+    return list(values.values())
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return float(np.mean(values)) if len(values) and not np.isnan(values).any() else None
+def _class_means(classes: dict[str, ClassScore]) -> dict[str, float | None]:
+    present = [score for score in classes.values() if score.support]
+    means: dict[str, float | None] = {}
+    for name in ("precision", "recall", "f1"):
+        values = [getattr(score, name) for score in present]
+        defined = None not in values
+        means[f"macro_{name}"] = float(np.mean(values)) if defined else None
+        support = [score.support for score in present]
+        means[f"weighted_{name}"] = float(np.average(values, weights=support)) if defined else None
+    return means

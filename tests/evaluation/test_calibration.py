@@ -10,8 +10,6 @@ from busi_keras.evaluation.calibration import (
     fit_thresholds,
     operating_point,
     reliability,
-    sensitivity_at_specificity,
-    specificity_at_sensitivity,
 )
 
 
@@ -69,14 +67,6 @@ def test_thresholds_do_what_they_promise_on_the_images_that_chose_them() -> None
 
     assert youden(chosen.balanced) == pytest.approx(max(map(youden, probability)))
     assert chosen.screening < chosen.balanced
-
-
-def test_one_rate_at_a_given_other() -> None:
-    probability = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
-    positive = np.array([0, 0, 0, 0, 1, 0, 1, 1, 1, 1], bool)
-    assert sensitivity_at_specificity(probability, positive, 0.9) == pytest.approx(4 / 5)
-    assert specificity_at_sensitivity(probability, positive, 0.9) == pytest.approx(4 / 5)
-    assert sensitivity_at_specificity(probability, np.ones(10, bool), 0.9) is None
 
 
 def test_an_operating_point_is_what_a_threshold_does_on_other_images() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
 
-from busi_keras.evaluation.scores import ClassScore, ImageScore, Overlap, overlap, summarize
+from busi_keras.evaluation.scores import ClassScore, ImageScore, Overlap, ScoreTable, overlap, summarize
 
 BENIGN, MALIGNANT, NORMAL = range(3)
 
@@ -160,16 +160,23 @@ def test_no_nan_reaches_a_json_document(scores: list[ImageScore]) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(class_scores, max_size=15))
-def test_f1_accuracy_and_auc_are_scikit_learns(scores: list[ImageScore]) -> None:
+def test_class_scores_are_scikit_learns(scores: list[ImageScore]) -> None:
     scores = [*scores, *(scored(label, sure(label)) for label in range(3))]
     labels, predicted = [s.label for s in scores], [s.predicted for s in scores]
     metrics = summarize(scores)
     assert metrics.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
     assert metrics.weighted_f1 == pytest.approx(f1_score(labels, predicted, average="weighted"))
     assert metrics.accuracy == pytest.approx(np.mean(np.array(labels) == predicted))
-    assert metrics.auc["malignant"] == pytest.approx(
-        roc_auc_score([label == MALIGNANT for label in labels], [s.probabilities[MALIGNANT] for s in scores])
-    )
+    assert metrics.confusion == confusion_matrix(labels, predicted).tolist()
+    assert metrics.macro_precision == pytest.approx(precision_score(labels, predicted, average="macro"))
+    assert metrics.weighted_recall == pytest.approx(recall_score(labels, predicted, average="weighted"))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(class_scores, min_size=1, max_size=12), st.lists(st.integers(0, 11), min_size=1, max_size=20))
+def test_a_table_of_chosen_images_has_their_metrics(scores: list[ImageScore], drawn: list[int]) -> None:
+    chosen = [index % len(scores) for index in drawn]
+    assert ScoreTable.of(scores).take(np.array(chosen)).metrics() == summarize([scores[index] for index in chosen])
 
 
 @settings(max_examples=25, deadline=None)

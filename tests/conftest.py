@@ -19,6 +19,8 @@ from busi_keras.evaluation.scores import ImageScore, Overlap, summarize
 from busi_keras.evaluation.surface import SurfaceDistance
 from busi_keras.workflows.data_set import make_split
 
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small networks are compiled for longer than they run
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("BUSI_DATA_DIR"):

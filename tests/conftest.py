@@ -118,18 +118,19 @@ def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from busi_keras.models import build_classifier, build_two_stage, build_unet
     from busi_keras.models.novelty import novelty_head
+    from tests.lively import lively
 
     keras.utils.set_random_seed(4)
     unet = build_unet(64, width=4)
+    network = lively(build_two_stage(unet, build_classifier(64, "mobilenet-v2")))
     logits = unet.get_layer("mask_head").get_layer("logits")
     logits.set_weights([20 * values for values in logits.get_weights()])  # untrained masks hover about the threshold
     path = tmp_path_factory.mktemp("stored") / "model.keras"
-    network = build_two_stage(unet, build_classifier(64, "resnet50"))
     novelty = novelty_head(network)
     features = np.random.default_rng(9).normal(size=(40, novelty.get_layer("texture").output.shape[-1]))
     novelty.get_layer("distance").fit(features.astype(np.float32))
     network.save(path)
-    card = Card("two-stage", 64, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
+    card = Card("two-stage", 64, "phantom", {}, "grouped", "none", "mobilenet-v2", {}, "test", {}, {}, "2026-11-23")
     attach_card(path, card)
     return path
 

@@ -10,6 +10,7 @@ from busi_keras.explain.heat_map import heat_maps
 from busi_keras.explain.methods import METHODS
 from busi_keras.imaging import resize
 from busi_keras.models import build_classifier, build_multitask, build_two_stage, build_unet
+from tests.lively import lively
 
 pytestmark = pytest.mark.backends
 
@@ -28,7 +29,7 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def multitask() -> keras.Model:
     keras.utils.set_random_seed(5)
-    return build_multitask(SIZE, "resnet50", skips=True)
+    return lively(build_multitask(SIZE, "mobilenet-v2", skips=True))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def two_stage() -> keras.Model:
     """Its U-Net outlines some of each image, so that crops are real crops."""
     keras.utils.set_random_seed(6)
     unet = build_unet(SIZE, width=4)
-    return build_two_stage(unet, build_classifier(SIZE, "resnet50"))
+    return lively(build_two_stage(unet, build_classifier(SIZE, "mobilenet-v2")))
 
 
 def test_the_gradient_of_a_sum_of_squares_is_twice_the_point() -> None:
@@ -160,7 +161,7 @@ def test_the_map_of_a_two_stage_network_without_a_lesion_is_the_classifiers(imag
     unet = build_unet(SIZE, width=4)
     logits = unet.get_layer("mask_head").get_layer("logits")
     logits.set_weights([np.zeros_like(logits.get_weights()[0]), np.float32([-1])])
-    network = build_two_stage(unet, build_classifier(SIZE, "resnet50"))
+    network = lively(build_two_stage(unet, build_classifier(SIZE, "mobilenet-v2")))
     whole = GradCam(network).of_class(images, np.array([0, 0, 0]))
     direct = GradCam(network.get_layer("classifier")).of_class(images, np.array([0, 0, 0]))
     for one, other in zip(whole, direct, strict=True):

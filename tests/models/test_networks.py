@@ -18,6 +18,7 @@ from busi_keras.models.backbone import resolve_weights
 from busi_keras.models.heads import build_label_head
 from busi_keras.models.novelty import novelty_head
 from busi_keras.models.temperature import set_temperature
+from tests.lively import lively
 
 pytestmark = pytest.mark.backends
 
@@ -220,7 +221,7 @@ def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: 
     for name in names:
         network = NETWORKS[name][0]()
         if name != "multitask":  # an untrained ResNet50 is lively by itself, an untrained MobileNetV2 gives zeros
-            network = _lively(network)
+            network = lively(network)
         head = novelty_head(network)
         features = np.random.default_rng(6).uniform(0, 2, (20, head.get_layer("texture").output.shape[-1]))
         head.get_layer("distance").fit(features.astype(np.float32))
@@ -237,13 +238,3 @@ def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: 
                 found = np.load(tmp_path / f"{name}.{backend}.npz")[task]
                 relative = 1e-4 if task in ("mask", "label", "novelty") else 0.0
                 np.testing.assert_allclose(found, values, atol=1e-4, rtol=relative, err_msg=f"{name} {task} {backend}")
-
-
-def _lively(network: keras.Model) -> keras.Model:
-    """Weights under which an untrained network's outputs are neither 0 nor huge: each BatchNormalization divides by
-    the spread that its input really has, so that differences between backends would show."""
-    for layer in network._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    network(np.random.default_rng(2).uniform(0, 255, (32, SIZE, SIZE, 3)).astype(np.float32), training=True)
-    return network

@@ -35,17 +35,17 @@ class Case:
 
 
 CASES = {
-    "multitask-cnn": Case(["--approach", "multitask-cnn", "--average", "0.9"], 5, ("multitask-cnn",), (1, 2, 4)),
-    "ensemble": Case(
-        ["--approach", "multitask-cnn", "--members", "2", "--gradual-unfreezing", "--heat-map-weight", "0.5"],
+    "ensemble of multitask-cnn": Case(
+        ["--approach", "multitask-cnn", "--members", "2", "--average", "0.9", "--gradual-unfreezing",
+         "--heat-map-weight", "0.5"],
         3,
         ("multitask-cnn", "multitask-cnn-2"),
-        (4,),
+        (1, 2, 4),
     ),
     "two-stage": Case(["--approach", "two-stage", "--width", "2"], 3, ("segmenter", "classifier"), (3, 4)),
-}
-"""Killed in the frozen phase, about where the encoder is freed, and after it; in an ensemble's second member; between
-two stages, and in the second."""
+}  # fmt: skip
+"""Killed in the frozen phase, about where the encoder is freed, and in an ensemble's second member; between two stages,
+and in the second."""
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from busi_keras.training import trainer
 from busi_keras.workflows.evaluate import evaluate_run
 from busi_keras.workflows.train import run_training
 
-pytestmark = pytest.mark.backends
-
 SMALL = {"image_size": 32, "batch_size": 8, "epochs": 2, "width": 2, "weights": "none"}
 APPROACHES = {
     "multitask": {"backbone": "mobilenet-v2"},
@@ -29,6 +27,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("approach", APPROACHES)
 def test_an_approach_is_trained_measured_and_reported(approach: str, phantom_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"

@@ -15,6 +15,7 @@ from PIL import Image
 from busi_keras.config import CLASSES
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.imaging import read_image, read_mask
+from cli import app
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--image-size", "32", "--batch-size", "8", "--epochs", "1", "--backbone", "mobilenet-v2", "--weights", "none"]
@@ -251,17 +252,28 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_use_ends_in_one_line_and_exit_code_2(case: str, tmp_path: Path, phantom_folder: Path) -> None:
+def test_wrong_use_ends_in_one_line_and_exit_code_2(
+    case: str,
+    tmp_path: Path,
+    phantom_folder: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In this process, which has Keras loaded already."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     arguments, message = WRONG[case]
     if arguments[0] == "train" and "--data" not in arguments:
         arguments = [*arguments, "--data", str(phantom_folder)]
-    done = cli(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    with pytest.raises(SystemExit) as ended:
+        app(arguments)
+    assert ended.value.code == 2
+    printed = capfd.readouterr()
+    errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert message in errors[0]
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
     assert not any(tmp_path.iterdir())
 
 

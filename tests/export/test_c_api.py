@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from busi_keras.card import Card, attach_card, read_card
 from busi_keras.config import CLASSES
@@ -19,6 +20,7 @@ from busi_keras.inference.engine import OUTPUTS
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build_multitask
 from busi_keras.models.novelty import novelty_head
+from tests.lively import lively
 
 LIBRARIES = Path(tf.__file__).parent
 LEVEL = 1 / 255
@@ -30,7 +32,7 @@ def stored(request: pytest.FixtureRequest, stored_network: Path, tmp_path: Path)
     if request.param == "two-stage":
         return stored_network
     keras.utils.set_random_seed(7)
-    network = build_multitask(64, "resnet50", skips=True)
+    network = lively(build_multitask(64, "mobilenet-v2", skips=True))
     novelty = novelty_head(network)
     features = np.random.default_rng(3).normal(size=(40, novelty.get_layer("texture").output.shape[-1]))
     novelty.get_layer("distance").fit(features.astype(np.float32))
@@ -92,9 +94,8 @@ def test_the_c_api_gives_what_the_predictor_gives(
 
 def call(saved_model: Path, signature: str, image: Path, folder: Path) -> dict[str, list]:
     """A call of a signature with one image, as `c_client.py` reads it."""
-    with tf.compat.v1.Session(graph=tf.Graph()) as session:
-        meta = tf.compat.v1.saved_model.load(session, ["serve"], str(saved_model))
-    found = meta.signature_def[signature]
+    [graph] = SavedModel.FromString((saved_model / "saved_model.pb").read_bytes()).meta_graphs
+    found = graph.signature_def[signature]
     suffix = {tf.string.as_datatype_enum: "", tf.float32.as_datatype_enum: ".npy"}
     files = {info.name: folder / f"{signature}.{name}{suffix[info.dtype]}" for name, info in found.outputs.items()}
     return {

@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import numpy as np
 from machine import circumstances
-from page_drop import ARGUMENTS, as_dicom, drag
+from page_drop import ARGUMENTS, drag, ultrasound
 from page_server import PageServer
 from playwright.sync_api import Page, expect, sync_playwright
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
@@ -36,7 +36,7 @@ def write_cine(path: Path) -> None:
     """`FRAMES` phantoms, RGB, one after the other."""
     phantoms = [make_phantom(2, index, index % len(CLASSES), HEIGHT, WIDTH).image for index in range(DIFFERENT)]
     coloured = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1) for image in phantoms]
-    file = as_dicom(coloured[0][..., 0])
+    file = ultrasound(HEIGHT, WIDTH, ExplicitVRLittleEndian)
     file.SOPClassUID, file.SOPInstanceUID = US_MULTI_FRAME, generate_uid()
     file.SamplesPerPixel, file.PhotometricInterpretation, file.PlanarConfiguration = 3, "RGB", 0
     file.NumberOfFrames, file.FrameTime, file.FrameIncrementPointer = FRAMES, 40, 0x00181063

@@ -3,7 +3,8 @@
 Run from the root: `PYTHONPATH=. python benchmarks/page_drop.py MODEL RUN --output results/page_drop.json`.
 
 Each model is served by `python cli.py serve` in a process of its own; Debian's chromium shares the machine with it. The
-images are phantoms of BUSI's size, as PNG and as ultrasound in DICOM. Expect 95 % within 2 s where MODEL is an OpenVINO
+images are phantoms: of BUSI's size as PNG and as ultrasound in DICOM, and a scanner's whole screen in colour, as JPEG
+in DICOM. Expect 95 % within 2 s where MODEL is an OpenVINO
 file of a MobileNetV2 network, and the first page within 10 s of the start, also where a run's `model.keras` is served.
 """
 
@@ -12,15 +13,18 @@ import json
 import shutil
 import tempfile
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from machine import circumstances
 from page_server import PageServer
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
@@ -28,35 +32,58 @@ from busi_keras.files import write_text
 from busi_keras.imaging import encode_png
 
 HEIGHT, WIDTH = 471, 562
+SCREEN_HEIGHT, SCREEN_WIDTH = 768, 1024
 US_IMAGE = "1.2.840.10008.5.1.4.1.1.6.1"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
 
 
 def write_images(folder: Path, count: int) -> dict[str, list[Path]]:
-    """Phantoms, each as PNG and as DICOM."""
-    written: dict[str, list[Path]] = {"png": [], "dicom": []}
+    """Phantoms, each as PNG, as DICOM, and as a scanner's screen in colour."""
+    written: dict[str, list[Path]] = {"png": [], "dicom": [], "screen": []}
     for index in range(count):
-        image = make_phantom(1, index, index % len(CLASSES), HEIGHT, WIDTH).image
-        grey = image if image.ndim == 2 else image[..., 0]
-        written["png"].append(folder / f"{index}.png")
-        written["png"][-1].write_bytes(encode_png(grey))
-        written["dicom"].append(folder / f"{index}.dcm")
-        as_dicom(grey).save_as(written["dicom"][-1], enforce_file_format=True)
+        grey = make_phantom(1, index, index % len(CLASSES), HEIGHT, WIDTH).image
+        png, dicom, screen = (folder / f"{index}{suffix}" for suffix in (".png", ".dcm", "_screen.dcm"))
+        png.write_bytes(encode_png(grey))
+        still(grey).save_as(dicom, enforce_file_format=True)
+        wide = make_phantom(2, index, index % len(CLASSES), SCREEN_HEIGHT, SCREEN_WIDTH).image
+        colour_screen(wide).save_as(screen, enforce_file_format=True)
+        for kind, path in (("png", png), ("dicom", dicom), ("screen", screen)):
+            written[kind].append(path)
     return written
 
 
-def as_dicom(grey: np.ndarray) -> Dataset:
-    """A still ultrasound image, uncompressed, uint8 `(height, width)`."""
+def still(grey: np.ndarray) -> Dataset:
+    """A still ultrasound image, uncompressed, uint8 `(HEIGHT, WIDTH)`."""
+    file = ultrasound(HEIGHT, WIDTH, ExplicitVRLittleEndian)
+    file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
+    file.PixelData = grey.tobytes() + b"\0" * (grey.size % 2)
+    return file
+
+
+def colour_screen(grey: np.ndarray) -> Dataset:
+    """What a scanner shows, in colour as JPEG: uint8 `(SCREEN_HEIGHT, SCREEN_WIDTH)` in black margins, a scale beside."""
+    screen = np.repeat(grey[..., None], 3, axis=-1)
+    screen[:60], screen[-60:], screen[:, :80] = 0, 0, 0
+    screen[100:400, 20:40] = np.linspace([255, 220, 0], [120, 0, 0], 300, dtype=np.uint8)[:, None]
+    buffer = BytesIO()
+    Image.fromarray(screen).save(buffer, "JPEG", quality=90)
+    file = ultrasound(SCREEN_HEIGHT, SCREEN_WIDTH, JPEGBaseline8Bit)
+    file.SamplesPerPixel, file.PhotometricInterpretation, file.PlanarConfiguration = 3, "YBR_FULL_422", 0
+    file.LossyImageCompression = "01"
+    file.PixelData = encapsulate([buffer.getvalue()])
+    return file
+
+
+def ultrasound(height: int, width: int, transfer_syntax: UID) -> Dataset:
+    """The header of a still image of 8 bits."""
     file = Dataset()
     file.file_meta = FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.file_meta.TransferSyntaxUID = transfer_syntax
     file.SOPClassUID, file.SOPInstanceUID, file.Modality = US_IMAGE, generate_uid(), "US"
     file.StudyInstanceUID, file.SeriesInstanceUID = generate_uid(), generate_uid()
-    file.Rows, file.Columns = grey.shape
-    file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
+    file.Rows, file.Columns = height, width
     file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 8, 8, 7, 0
     file.BurnedInAnnotation = "NO"
-    file.PixelData = grey.tobytes() + b"\0" * (grey.size % 2)
     return file
 
 
@@ -114,7 +141,8 @@ def main() -> None:
         images = write_images(Path(folder), options.images)
         found = [measure(model, images, Path(folder) / "log") for model in options.models]
     results = {
-        "what": f"{options.images} phantoms of {WIDTH} x {HEIGHT} px of each kind, dropped in turn in chromium",
+        "what": f"{options.images} phantoms of {WIDTH} x {HEIGHT} px of each kind, the screen in colour of "
+        f"{SCREEN_WIDTH} x {SCREEN_HEIGHT} px as JPEG in DICOM, dropped in turn in chromium",
         **circumstances(),
         "models": found,
     }

@@ -20,6 +20,7 @@ from busi_keras.evaluation.surface import SurfaceDistance
 from busi_keras.workflows.data_set import make_split
 
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small networks are compiled for longer than they run
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads would wait for each other: workers share the cores
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

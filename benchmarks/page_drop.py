@@ -61,7 +61,7 @@ def still(grey: np.ndarray) -> Dataset:
 
 
 def colour_screen(grey: np.ndarray) -> Dataset:
-    """What a scanner shows, in colour as JPEG: uint8 `(SCREEN_HEIGHT, SCREEN_WIDTH)` in black margins, a scale beside."""
+    """What a scanner shows, in colour as JPEG: uint8 `(SCREEN_HEIGHT, SCREEN_WIDTH)` with margins and a scale."""
     screen = np.repeat(grey[..., None], 3, axis=-1)
     screen[:60], screen[-60:], screen[:, :80] = 0, 0, 0
     screen[100:400, 20:40] = np.linspace([255, 220, 0], [120, 0, 0], 300, dtype=np.uint8)[:, None]

@@ -87,8 +87,10 @@ def _valid(source: Any, keyword: str) -> Any:
     try:
         value = source.get(keyword)
         if value and keyword.endswith("Date"):
+            value = str(value).replace(".", "")  # 1997.04.24 is how ACR-NEMA wrote it (DICOM PS3.5, 6.2)
             valuerep.DA(value)
         if value and keyword.endswith("Time"):
+            value = str(value).replace(":", "")  # 10:45:12, likewise
             valuerep.TM(value)
     except Exception:  # pydicom converts a value when it is asked for, and raises whatever it meets
         return None

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.data import get_testdata_file
 
 from busi_keras.card import Card
 from busi_keras.dicom.algorithm import Algorithm
@@ -111,6 +112,27 @@ def test_of_a_cine_each_masked_frame_is_there_and_names_its_frame(tmp_path: Path
     assert capture.SourceImageSequence[0].ReferencedFrameNumber == 5
     assert shown_values(parsed(made.report))["Source of Measurement"][0].ReferencedFrameNumber == 5
     assert complaints(made.segmentation, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "examples_ybr_color.dcm",
+        "examples_palette.dcm",
+        "examples_jpeg2k.dcm",
+        "examples_rgb_color.dcm",
+        "ExplVR_BigEnd.dcm",
+    ],
+)
+def test_results_of_files_that_scanners_wrote_keep_to_the_standard(name: str, tmp_path: Path) -> None:
+    """They come with pydicom; the last has its date as ACR-NEMA wrote it."""
+    ultrasound = read_ultrasound(Path(str(get_testdata_file(name, download=False))))
+    mask = mask_with_two_lesions(ultrasound.rows, ultrasound.columns)
+    made = make_results(ultrasound, finding(mask), iter([(1, mask)]), PANELS, ALGORITHM)
+    for content in (made.segmentation, made.report, made.capture):
+        assert complaints(content, tmp_path) == []
+    np.testing.assert_array_equal(parsed(made.segmentation).pixel_array, mask)
+    assert parsed(made.report).StudyDate == str(ultrasound.header.StudyDate).replace(".", "")
 
 
 def test_an_empty_mask_is_a_result_too(tmp_path: Path, ultrasound_file: Write) -> None:

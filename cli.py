@@ -1,14 +1,13 @@
 """The command line: parses options, sets the backend, calls a workflow, turns errors into messages."""
 
 import contextlib
-import dataclasses
 import importlib
 import importlib.util
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,41 +15,9 @@ import typer
 
 from busi_keras import __version__
 from busi_keras.card import RESEARCH_USE
-from busi_keras.config import BACKENDS, Experiment
+from busi_keras.config import BACKENDS
 from busi_keras.errors import UsageError
-from busi_keras.options import (
-    AsJson,
-    AttentionGates,
-    Augment,
-    Average,
-    Backbone,
-    Backend,
-    BatchSize,
-    ClassBalance,
-    ClassWeighting,
-    Data,
-    DeepSupervision,
-    EncoderRate,
-    Epochs,
-    Folds,
-    GradualUnfreezing,
-    HeatMapWeight,
-    ImageSize,
-    LabelWeight,
-    LearningRate,
-    Limit,
-    MaskLoss,
-    MaskWeight,
-    Members,
-    Model,
-    Patience,
-    Precision,
-    Seed,
-    Segmenter,
-    SkipBad,
-    Weights,
-    Width,
-)
+from busi_keras.options import AsJson, Backend, Data, Model, takes_experiment
 
 app = typer.Typer(
     help="Breast-ultrasound analysis on BUSI: segment, classify, explain, serve. Research use, not a diagnosis.",
@@ -79,18 +46,13 @@ def main(
 
 
 @app.command()
+@takes_experiment
 def train(
+    *,
     approach: Annotated[
         str | None, typer.Option(help="two-stage, multitask or multitask-cnn.", show_default="multitask")
     ] = None,
     data: Data = "auto",
-    backend: Backend = None,
-    segmenter: Segmenter = None,
-    backbone: Backbone = None,
-    weights: Weights = None,
-    image_size: ImageSize = None,
-    batch_size: BatchSize = None,
-    epochs: Epochs = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -101,28 +63,9 @@ def train(
             show_default="grouped",
         ),
     ] = None,
-    folds: Folds = None,
     fold: Annotated[int | None, typer.Option(help="Which fold is tested, from 0.", show_default="0")] = None,
-    seed: Seed = None,
-    width: Width = None,
-    learning_rate: LearningRate = None,
-    encoder_rate: EncoderRate = None,
-    average: Average = None,
-    patience: Patience = None,
-    mask_loss: MaskLoss = None,
-    mask_weight: MaskWeight = None,
-    label_weight: LabelWeight = None,
-    heat_map_weight: HeatMapWeight = None,
-    class_weighting: ClassWeighting = False,
-    class_balance: ClassBalance = False,
-    augment: Augment = None,
-    attention_gates: AttentionGates = False,
-    deep_supervision: DeepSupervision = False,
-    gradual_unfreezing: GradualUnfreezing = False,
-    members: Members = None,
-    skip_bad: SkipBad = False,
-    limit: Limit = None,
-    precision: Precision = None,
+    backend: Backend = None,
+    given: dict[str, Any],
     run_dir: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/APPROACH-TIME")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what --run-dir holds; start where there is nothing yet.")
@@ -132,7 +75,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one of the three approaches, measure it, report it, export it."""
-    given = _experiment_options(locals())
+    given |= {"approach": approach, "protocol": protocol, "fold": fold}
     with _messages():
         _set_backend(backend)
         from busi_keras.workflows.train import run_training
@@ -170,7 +113,9 @@ def evaluate(
 
 
 @app.command()
+@takes_experiment
 def study(
+    *,
     protocol: Annotated[
         str,
         typer.Option(
@@ -185,40 +130,14 @@ def study(
         Path | None, typer.Option(help="The folder in BUSI's layout that protocol external scores.")
     ] = None,
     backend: Backend = None,
-    segmenter: Segmenter = None,
-    backbone: Backbone = None,
-    weights: Weights = None,
-    image_size: ImageSize = None,
-    batch_size: BatchSize = None,
-    epochs: Epochs = None,
-    folds: Folds = None,
-    seed: Seed = None,
-    width: Width = None,
-    learning_rate: LearningRate = None,
-    encoder_rate: EncoderRate = None,
-    average: Average = None,
-    patience: Patience = None,
-    mask_loss: MaskLoss = None,
-    mask_weight: MaskWeight = None,
-    label_weight: LabelWeight = None,
-    heat_map_weight: HeatMapWeight = None,
-    class_weighting: ClassWeighting = False,
-    class_balance: ClassBalance = False,
-    augment: Augment = None,
-    attention_gates: AttentionGates = False,
-    deep_supervision: DeepSupervision = False,
-    gradual_unfreezing: GradualUnfreezing = False,
-    members: Members = None,
-    skip_bad: SkipBad = False,
-    limit: Limit = None,
-    precision: Precision = None,
+    given: dict[str, Any],
     output: Annotated[
         Path | None, typer.Option(help="The study's folder.", show_default="studies/PROTOCOL-APPROACH")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train and score every fold of a protocol, with intervals; stopped and repeated, it goes on."""
-    given = _experiment_options(locals())
+    given |= {"approach": approach, "protocol": protocol}
     with _messages():
         _set_backend(backend)
         from busi_keras.workflows.study import run_study
@@ -512,12 +431,6 @@ def _messages() -> Iterator[None]:
             raise
         print(f"error: {type(error).__name__}: {error} (python cli.py --debug ... shows where)", file=sys.stderr)
         raise typer.Exit(SOME_FAILED) from None
-
-
-def _experiment_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command's arguments that are fields of `Experiment`; a switch that is off asks for nothing."""
-    fields = {field.name for field in dataclasses.fields(Experiment)} - {"data", "backend"}
-    return {name: None if value is False else value for name, value in arguments.items() if name in fields}
 
 
 def _set_backend(requested: str | None) -> None:

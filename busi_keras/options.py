@@ -1,7 +1,10 @@
 """Options that commands share, each named once, with its type, help text and default."""
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -99,3 +102,55 @@ Precision = Annotated[
     str | None,
     typer.Option(help="auto (mixed_bfloat16 on a GPU, else float32), float32 or mixed_bfloat16.", show_default="auto"),
 ]
+
+
+def _experiment(
+    segmenter: Segmenter = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    epochs: Epochs = None,
+    folds: Folds = None,
+    seed: Seed = None,
+    width: Width = None,
+    learning_rate: LearningRate = None,
+    encoder_rate: EncoderRate = None,
+    average: Average = None,
+    patience: Patience = None,
+    mask_loss: MaskLoss = None,
+    mask_weight: MaskWeight = None,
+    label_weight: LabelWeight = None,
+    heat_map_weight: HeatMapWeight = None,
+    class_weighting: ClassWeighting = False,
+    class_balance: ClassBalance = False,
+    augment: Augment = None,
+    attention_gates: AttentionGates = False,
+    deep_supervision: DeepSupervision = False,
+    gradual_unfreezing: GradualUnfreezing = False,
+    members: Members = None,
+    skip_bad: SkipBad = False,
+    limit: Limit = None,
+    precision: Precision = None,
+) -> None:
+    """Whose parameters are the options that determine what is trained, in the order of `--help`."""
+
+
+def takes_experiment(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that determine what is trained, in the place of its parameter `given`.
+
+    There it finds the fields of `Experiment` by name; None for what was not asked for, as a switch that is off.
+    """
+    own, shared = inspect.signature(command), inspect.signature(_experiment).parameters
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> None:
+        asked = {name: arguments.pop(name) for name in shared}
+        command(given={name: None if value is False else value for name, value in asked.items()}, **arguments)
+
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in own.parameters.items():
+        parameters.extend(shared.values() if name == "given" else [parameter])
+    everything = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    with_options.__signature__ = own.replace(parameters=everything)  # type: ignore[attr-defined]
+    return with_options

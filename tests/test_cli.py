@@ -1,5 +1,6 @@
 """The command line, in processes of its own: what is printed where, and the exit codes."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
-from busi_keras.config import CLASSES
+from busi_keras.config import CLASSES, Experiment
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.imaging import read_image, read_mask
 from cli import app
@@ -339,6 +341,14 @@ def test_where_no_file_can_be_read_nothing_is_written(workplace: Path, tmp_path:
     assert done.returncode == 2
     assert "failed: " in done.stdout
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("command", "fixed"), [("train", set()), ("study", {"fold"})])
+def test_what_determines_a_training_is_an_option_of_train_and_study(command: str, fixed: set[str]) -> None:
+    """But for the files' fingerprint and the epochs in which a pretrained encoder is frozen."""
+    options = {option.name for option in typer.main.get_command(app).commands[command].params}
+    fields = {field.name for field in dataclasses.fields(Experiment)}
+    assert fields - options == {"fingerprint", "frozen_epochs"} | fixed
 
 
 def test_help_imports_neither_keras_nor_numpy() -> None:

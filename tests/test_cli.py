@@ -279,7 +279,12 @@ def test_wrong_use_ends_in_one_line_and_exit_code_2(
     assert not any(tmp_path.iterdir())
 
 
-def test_training_names_each_bad_image_and_leaves_it_out_on_request(tmp_path: Path, phantom_folder: Path) -> None:
+def test_training_names_each_bad_image_and_leaves_it_out_on_request(
+    tmp_path: Path, phantom_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, which has Keras loaded already."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     data = tmp_path / "data"
     shutil.copytree(phantom_folder, data)
     (data / "benign" / "benign (2)_mask.png").unlink()
@@ -290,10 +295,11 @@ def test_training_names_each_bad_image_and_leaves_it_out_on_request(tmp_path: Pa
     Image.fromarray(grey).save(data / "benign" / "benign (4)_mask.png")
     whole = (data / "malignant" / "malignant (2).png").read_bytes()
     (data / "malignant" / "malignant (2).png").write_bytes(whole[: len(whole) // 2])
-    options = ["train", "--approach", "multitask-cnn", "--data", data, *TINY, "--run-dir", "run", "--no-export"]
-    refused = cli(*options, cwd=tmp_path)
-    assert refused.returncode == 2
-    error = next(line for line in refused.stderr.splitlines() if line.startswith("error: "))
+    options = ["train", "--approach", "multitask-cnn", "--data", str(data), *TINY, "--run-dir", "run", "--no-export"]
+    with pytest.raises(SystemExit) as refused:
+        app(options)
+    assert refused.value.code == 2
+    error = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("error: "))
     for named in (
         "5 of 48 images",
         "benign (2).png",
@@ -305,8 +311,9 @@ def test_training_names_each_bad_image_and_leaves_it_out_on_request(tmp_path: Pa
     ):
         assert named in error
     assert not (tmp_path / "run").exists()
-    done = cli(*options, "--skip-bad", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    with pytest.raises(SystemExit) as done:
+        app([*options, "--skip-bad"])
+    assert done.value.code == 0, capfd.readouterr().err
     split = json.loads((tmp_path / "run" / "split.json").read_text())
     assert sum(map(len, split.values())) == 43
 

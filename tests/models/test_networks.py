@@ -206,7 +206,8 @@ images = np.load(folder / "images.npy")
 for path in folder.glob("*.keras"):
     network = keras.models.load_model(path)
     classes, each = np.repeat(np.arange(3), len(images)), np.tile(images, (3, 1, 1, 1))
-    maps = {method: GradCam(network, method).of_class(each, classes) for method in METHODS}
+    methods = METHODS if path.stem == "two-stage" else ["gradcam"]
+    maps = {method: GradCam(network, method).of_class(each, classes) for method in methods}
     outputs = network.predict_on_batch(images)
     for layer in network._flatten_layers():  # untrained masks hover about the threshold: so that all pixels count
         if isinstance(layer, keras.layers.Conv2D) and layer.name == "logits":
@@ -238,7 +239,8 @@ def test_one_file_gives_the_same_outputs_and_heat_maps_on_every_backend(images: 
         subprocess.run([sys.executable, "-c", COMPARE, tmp_path], check=True, env=environment)
     for name in names:
         expected = np.load(tmp_path / f"{name}.tensorflow.npz")
-        assert {"mask", "label", "novelty", "gradcam", "gradcam++", "hirescam", "lesion map"} == set(expected)
+        other_methods = {"gradcam++", "hirescam"} if name == "two-stage" else set()
+        assert {"mask", "label", "novelty", "gradcam", "lesion map"} | other_methods == set(expected)
         for task, values in expected.items():
             assert np.abs(values).max() > 0.01, (name, task)
             for backend in ("jax", "torch"):

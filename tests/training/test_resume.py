@@ -40,12 +40,12 @@ CASES = {
          "--heat-map-weight", "0.5"],
         3,
         ("multitask-cnn", "multitask-cnn-2"),
-        (1, 2, 4),
+        (1, 5),
     ),
     "two-stage": Case(["--approach", "two-stage", "--width", "2"], 3, ("segmenter", "classifier"), (3, 4)),
 }  # fmt: skip
-"""Killed in the frozen phase, about where the encoder is freed, and in an ensemble's second member; between two stages,
-and in the second."""
+"""Killed in the frozen phase, and in an ensemble's second member after its encoder was freed; between two stages, and
+in the second."""
 
 
 @pytest.fixture(scope="module")

@@ -1,27 +1,73 @@
 """`ABLATIONS.md`: what each change to the headline study did, helped or not, from `results/ablations/`."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
-from busi_keras.evaluation.comparison import Comparison, Difference
+from busi_keras.evaluation.comparison import Comparison, Difference, signed
 from busi_keras.evaluation.intervals import Interval
 
 PAGE = "ABLATIONS.md"
 FOLDER = "ablations"
 SEED_NOISE = "seed_noise.json"
+SHOWN = ("lesion_dice", "normal_clean", "accuracy", "malignant_auc", "brier", "false_finds")
 HEAD = """# Ablations
 
-One change at a time, on the same held-out images, by paired bootstrap over groups of near-duplicates: a change is kept
-only where the interval of the difference leaves 0 out on the right side. Each file in `ablations/` is what
-`python cli.py compare CHANGED BASE --json` printed, with a `note` where the two differ in more than their settings;
-this page is written from them by `python results/update.py`.
+One change at a time, on the same held-out images, by paired bootstrap over groups of near-duplicates. Each file in
+`ablations/` is what `python cli.py compare CHANGED BASE --json` printed, all scores in it, with a `note` where there is
+more to say; this page is written from them by `python results/update.py`.
+"""
+LEGEND = """Changed less unchanged, with the 95 % interval; **bold** where it leaves 0 out. Brier score and false finds
+(an image) are better when less. Last columns: how many of all scores are decided, for the change and against it.
 """
 
 
+@dataclass(frozen=True)
+class Change:
+    """One file of `ablations/`."""
+
+    title: str
+    note: str
+    comparison: Comparison
+
+    @classmethod
+    def read(cls, file: Path) -> "Change":
+        found = json.loads(file.read_text())
+        del found["intended_use"]
+        note = found.pop("note", "")
+        differences = {
+            score: Difference(**{**one, "interval": Interval(**one["interval"])})
+            for score, one in found.pop("differences").items()
+        }
+        comparison = Comparison(**{**found, "settings": tuple(found["settings"])}, differences=differences)
+        return cls(file.stem.replace("-", " "), note, comparison)
+
+    def decided(self, side: str) -> dict[str, Difference]:
+        """The scores that are better with the change (`first`), or without it (`second`)."""
+        return {score: one for score, one in self.comparison.differences.items() if one.better == side}
+
+
 def ablations_page(results: Path) -> str:
-    """The page, as Markdown, a section for each comparison."""
-    files = sorted((results / FOLDER).glob("*.json"))
-    return "\n".join([HEAD, _seed_noise(results / SEED_NOISE), *(_section(file) for file in files)])
+    """The page, as Markdown: all changes at a glance, then what each of them decided."""
+    changes = [Change.read(file) for file in sorted((results / FOLDER).glob("*.json"))]
+    return "\n".join([HEAD, _summary(changes), _seed_noise(results / SEED_NOISE), *map(_section, changes)])
+
+
+def _summary(changes: list[Change]) -> str:
+    titles = ["change", "n", *(score.replace("_", " ") for score in SHOWN), "better", "worse"]
+    rows = []
+    for change in changes:
+        cells = [_cell(change.comparison.differences[score]) for score in SHOWN]
+        counts = [str(len(change.decided(side))) for side in ("first", "second")]
+        anchor = change.title.replace(" ", "-").replace(".", "")
+        rows.append([f"[{change.title}](#{anchor})", str(change.comparison.n), *cells, *counts])
+    table = [titles, ["---"] * len(titles), *rows]
+    return "\n".join([LEGEND, *(f"| {' | '.join(row)} |" for row in table), ""])
+
+
+def _cell(one: Difference) -> str:
+    shown = signed(one.interval)
+    return shown if one.better == "not decided" else f"**{shown}**"
 
 
 def _seed_noise(file: Path) -> str:
@@ -44,14 +90,23 @@ def _seed_noise(file: Path) -> str:
     return "\n".join(["## what the seed alone does", "", lead, "", header, f"|{'---|' * (len(titles) + 3)}", *rows, ""])
 
 
-def _section(file: Path) -> str:
-    found = json.loads(file.read_text())
-    del found["intended_use"]
-    note = found.pop("note", None)
-    differences = {
-        score: Difference(**{**one, "interval": Interval(**one["interval"])})
-        for score, one in found.pop("differences").items()
-    }
-    comparison = Comparison(**{**found, "settings": tuple(found["settings"])}, differences=differences)
-    parts = [f"## {file.stem.replace('-', ' ')}", *([note] if note else []), comparison.table()]
+def _section(change: Change) -> str:
+    comparison = change.comparison
+    settings = f"`{'; '.join(comparison.settings)}`" if comparison.settings else "Trained by the same experiment"
+    found = {"Better": change.decided("first"), "Worse": change.decided("second")}
+    undecided = len(comparison.differences) - sum(map(len, found.values()))
+    parts = [
+        f"## {change.title}",
+        f"{settings}; beside {comparison.second}, n = {comparison.n}. {change.note}".rstrip(),
+        *(f"{word}: {_listed(scores)}." for word, scores in found.items() if scores),
+        f"Not decided: the other {undecided} scores."
+        if undecided < len(comparison.differences)
+        else "Nothing decided.",
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(scores: dict[str, Difference]) -> str:
+    return ", ".join(
+        f"{score.replace('_', ' ')} {one.first:.3f} (was {one.second:.3f})" for score, one in scores.items()
+    )

@@ -21,6 +21,7 @@ from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
 from results.ablations import PAGE, ablations_page  # noqa: E402
 from results.heat_maps import heat_map_table  # noqa: E402
+from results.limits import limits  # noqa: E402
 from results.made import MADE_FILE, made, shared_experiment  # noqa: E402
 from results.studies import (  # noqa: E402
     complete_studies,
@@ -232,6 +233,7 @@ def readme(text: str) -> str:
         "studies": studies_table(RESULTS),
         "leakage": leakage_table(RESULTS),
         "seed": seed_table(RESULTS),
+        "limits": limits(complete_studies(RESULTS)),
         "heat maps": heat_map_table(complete_studies(RESULTS)),
         "speed": speed_table(),
         "feeding": feeding_and_memory(),

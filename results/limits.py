@@ -1,0 +1,66 @@
+"""What keeps the headline study from more: lesions that are missed altogether, and normals that cost lesions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from busi_keras.config import NORMAL
+from busi_keras.evaluation.scores import ImageScore
+from busi_keras.evaluation.study_folder import StudyFolder
+
+MISSED = 0.05
+EMPTIED_ABOVE = (0.5, 0.3, 0.2, 0.1)
+
+
+def limits(studies: Sequence[StudyFolder]) -> str:
+    """The trade between lesion Dice and normals left clean, in the complete kfold study of the best lesion Dice.
+
+    The network empties the mask where normal is more probable than not, see `models/presence.py`; a lower bound can be
+    read off the stored scores: what was found in an image is kept or lost as a whole.
+    """
+    scored = {study.folder.name: _images(study) for study in studies if study.experiment.protocol == "kfold"}
+    if not scored:
+        return "Not measured yet."
+    name, images = max(scored.items(), key=lambda item: item[1].lesion_dice())
+    found = images.dice[images.lesion] >= MISSED
+    lines = [
+        f"| `{name}`: mask emptied where p(normal) > | lesion Dice | normals clean | Dice |",
+        "|---|---|---|---|",
+        *map(images.row, EMPTIED_ABOVE),
+        "",
+        f"{(~found).sum()} of {found.size} lesions are missed altogether (Dice < {MISSED}); the lesion Dice of the "
+        f"others is {images.dice[images.lesion][found].mean():.3f}.",
+    ]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Columns of `predictions.csv`, an entry an image."""
+
+    lesion: np.ndarray
+    normal_probability: np.ndarray
+    dice: np.ndarray
+    clean: np.ndarray
+
+    def lesion_dice(self) -> float:
+        return float(self.dice[self.lesion].mean())
+
+    def row(self, bound: float) -> str:
+        """Scores, were the masks emptied above a probability of normal."""
+        emptied = self.normal_probability > bound
+        dice = np.where(emptied, ~self.lesion, self.dice)
+        clean = (self.clean | emptied)[~self.lesion]
+        cells = (bound, dice[self.lesion].mean(), clean.mean(), dice.mean())
+        return "| " + " | ".join(f"{cell:.3f}" if index else f"{cell}" for index, cell in enumerate(cells)) + " |"
+
+
+def _images(study: StudyFolder) -> Images:
+    scores: list[ImageScore] = [score for split in study.splits() for score in split if score.overlap is not None]
+    return Images(
+        lesion=np.array([score.label != NORMAL for score in scores]),
+        normal_probability=np.array([score.probabilities[NORMAL] for score in scores]),
+        dice=np.array([score.overlap.dice for score in scores if score.overlap is not None]),
+        clean=np.array([score.predicted_area == 0 for score in scores]),
+    )

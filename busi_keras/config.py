@@ -104,7 +104,7 @@ class Experiment:
     backend: str = "tensorflow"
 
     def __post_init__(self) -> None:
-        for field, allowed in _CHOICES.items():
+        for field, allowed in CHOICES.items():
             _require(getattr(self, field) in allowed, self, field, f"one of {', '.join(allowed)}")
         for field in ("width", "batch_size", "epochs", "patience", "members"):
             _require(getattr(self, field) >= 1, self, field, "at least 1")
@@ -166,7 +166,7 @@ class Experiment:
         return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 
 
-_CHOICES = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "approach": APPROACHES,
     "backbone": BACKBONES,
     "segmenter": SEGMENTERS,
@@ -175,6 +175,7 @@ _CHOICES = {
     "backend": BACKENDS,
     "mask_loss": MASK_LOSSES,
 }
+"""What the fields of `Experiment` that name something may be."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "two-stage": {"mask_loss": "dice-bce"},

@@ -18,12 +18,16 @@ from busi_keras.evaluation.predictions import write_predictions
 from busi_keras.evaluation.scores import ImageScore, Overlap, summarize
 from busi_keras.evaluation.surface import SurfaceDistance
 from busi_keras.workflows.data_set import make_split
+from tests.tiny import TINY, register_tiny
 
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small networks are compiled for longer than they run
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads would wait for each other: workers share the cores
 
+register_tiny()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not ("slow" in item.keywords or item.path.suffix == ".ipynb"))
     if os.environ.get("BUSI_DATA_DIR"):
         return
     skip = pytest.mark.skip(reason="needs real BUSI: set BUSI_DATA_DIR to the folder of benign, malignant and normal")
@@ -123,7 +127,7 @@ def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(4)
     unet = build_unet(64, width=4)
-    network = lively(build_two_stage(unet, build_classifier(64, "mobilenet-v2")))
+    network = lively(build_two_stage(unet, build_classifier(64, TINY)))
     logits = unet.get_layer("mask_head").get_layer("logits")
     logits.set_weights([20 * values for values in logits.get_weights()])  # untrained masks hover about the threshold
     path = tmp_path_factory.mktemp("stored") / "model.keras"
@@ -131,7 +135,7 @@ def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = np.random.default_rng(9).normal(size=(40, novelty.get_layer("texture").output.shape[-1]))
     novelty.get_layer("distance").fit(features.astype(np.float32))
     network.save(path)
-    card = Card("two-stage", 64, "phantom", {}, "grouped", "none", "mobilenet-v2", {}, "test", {}, {}, "2026-11-23")
+    card = Card("two-stage", 64, "phantom", {}, "grouped", "none", TINY, {}, "test", {}, {}, "2026-11-23")
     attach_card(path, card)
     return path
 

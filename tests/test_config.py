@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busi_keras.config import APPROACHES, BACKBONES, CLASSES, PRECISIONS, PRESETS, PROTOCOLS, Experiment
+from busi_keras.config import APPROACHES, BACKBONES, CHOICES, CLASSES, PRECISIONS, PRESETS, PROTOCOLS, Experiment
 from busi_keras.errors import UsageError
 
 experiments = st.builds(
@@ -66,7 +66,7 @@ def test_a_difference_reads_as_a_phrase() -> None:
     ("wrong", "message"),
     [
         ({"approach": "one-stage"}, "--approach is 'one-stage'; it must be one of two-stage, multitask, multitask-cnn"),
-        ({"backbone": "vgg16"}, "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2"),
+        ({"backbone": "vgg16"}, f"--backbone is 'vgg16'; it must be one of {', '.join(CHOICES['backbone'])}"),
         ({"segmenter": "u-net"}, "--segmenter is 'u-net'; it must be one of unet, attention-unet"),
         (
             {"protocol": "random"},

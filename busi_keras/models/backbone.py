@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +23,13 @@ class Backbone:
     """One entry of the registry.
 
     Attributes:
-        application: its class in `keras.applications`.
+        application: makes it, one of `keras.applications`.
         taps: names of the layers whose outputs make the pyramid, at strides 2, 4, 8, 16 and 32.
         preprocessing: `"caffe"` (BGR, ImageNet's mean subtracted, not scaled) or `"unit"` (-1 to 1).
         imagenet_file: under which name Keras caches the ImageNet weights without the top.
     """
 
-    application: str
+    application: Callable[..., keras.Model]
     taps: tuple[str, ...]
     preprocessing: str
     imagenet_file: str
@@ -38,13 +39,13 @@ log = logging.getLogger(__name__)
 
 REGISTRY = {
     "resnet50": Backbone(
-        "ResNet50",
+        keras.applications.ResNet50,
         ("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"),
         "caffe",
         "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
     "mobilenet-v2": Backbone(
-        "MobileNetV2",
+        keras.applications.MobileNetV2,
         (
             "block_1_expand_relu",
             "block_3_expand_relu",
@@ -82,13 +83,12 @@ def build_encoder(name: str, image_size: int, weights: str) -> keras.Model:
         UsageError: the weights cannot be had, or are another network's.
     """
     backbone = REGISTRY[name]
-    application = getattr(keras.applications, backbone.application)
     image = keras.Input((image_size, image_size, 3), name="image")
     if backbone.preprocessing == "caffe":
         pixels = CaffePreprocessing(name="preprocessing")(image)
     else:
         pixels = layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(image)
-    network = application(include_top=False, weights=None, input_tensor=pixels)
+    network = backbone.application(include_top=False, weights=None, input_tensor=pixels)
     pyramid = [network.get_layer(tap).output for tap in backbone.taps]
     encoder = fuse_batch_norm(keras.Model(image, pyramid, name="encoder"))
     if weights == "none":
@@ -148,7 +148,7 @@ def _batch_norms(encoder: keras.Model) -> list[layers.BatchNormalization]:
 
 
 def _pretrained(name: str, image_size: int, weights: str) -> keras.Model:
-    application = getattr(keras.applications, REGISTRY[name].application)
+    application = REGISTRY[name].application
     shape = (image_size, image_size, 3)
     if weights == "imagenet":
         try:
@@ -164,7 +164,7 @@ def _pretrained(name: str, image_size: int, weights: str) -> keras.Model:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
             f"--weights {weights} does not fit {name} ({reason}); give a weights file of "
-            f"keras.applications.{REGISTRY[name].application}(include_top=False), or choose its --backbone"
+            f"keras.applications.{application.__name__}(include_top=False), or choose its --backbone"
         ) from None
     return network
 
@@ -174,7 +174,7 @@ def _downloaded(backbone: str) -> bool:
     if not reachable(WEIGHTS_SERVER):
         return False
     try:
-        getattr(keras.applications, REGISTRY[backbone].application)(include_top=False, weights="imagenet")
+        REGISTRY[backbone].application(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception when a download fails
         log.warning("ImageNet weights of %s could not be downloaded (%s)", backbone, error)
         return False

@@ -11,6 +11,7 @@ from busi_keras.explain.methods import METHODS
 from busi_keras.imaging import resize
 from busi_keras.models import build_classifier, build_multitask, build_two_stage, build_unet
 from tests.lively import lively
+from tests.tiny import TINY
 
 pytestmark = pytest.mark.backends
 
@@ -29,7 +30,7 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def multitask() -> keras.Model:
     keras.utils.set_random_seed(5)
-    return lively(build_multitask(SIZE, "mobilenet-v2", skips=True))
+    return lively(build_multitask(SIZE, TINY, skips=True))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def two_stage() -> keras.Model:
     """Its U-Net outlines some of each image, so that crops are real crops."""
     keras.utils.set_random_seed(6)
     unet = build_unet(SIZE, width=4)
-    return lively(build_two_stage(unet, build_classifier(SIZE, "mobilenet-v2")))
+    return lively(build_two_stage(unet, build_classifier(SIZE, TINY)))
 
 
 def test_the_gradient_of_a_sum_of_squares_is_twice_the_point() -> None:
@@ -148,7 +149,7 @@ def test_a_mask_without_a_lesion_has_a_flat_map(images: np.ndarray) -> None:
 
 
 def test_a_class_without_evidence_has_a_flat_map() -> None:
-    network = build_classifier(SIZE, "mobilenet-v2")
+    network = build_classifier(SIZE, TINY)
     head = network.get_layer("label_head").get_layer("logits")
     head.set_weights([-np.ones_like(head.get_weights()[0]), head.get_weights()[1]])
     heat_map = GradCam(network).of_class(np.full((1, SIZE, SIZE, 3), 90, np.float32), np.array([0]))[0]
@@ -161,7 +162,7 @@ def test_the_map_of_a_two_stage_network_without_a_lesion_is_the_classifiers(imag
     unet = build_unet(SIZE, width=4)
     logits = unet.get_layer("mask_head").get_layer("logits")
     logits.set_weights([np.zeros_like(logits.get_weights()[0]), np.float32([-1])])
-    network = lively(build_two_stage(unet, build_classifier(SIZE, "mobilenet-v2")))
+    network = lively(build_two_stage(unet, build_classifier(SIZE, TINY)))
     whole = GradCam(network).of_class(images, np.array([0, 0, 0]))
     direct = GradCam(network.get_layer("classifier")).of_class(images, np.array([0, 0, 0]))
     for one, other in zip(whole, direct, strict=True):
@@ -170,7 +171,7 @@ def test_the_map_of_a_two_stage_network_without_a_lesion_is_the_classifiers(imag
 
 def test_the_lesions_map_of_a_two_stage_network_is_its_segmenters(images: np.ndarray) -> None:
     keras.utils.set_random_seed(8)
-    unet, classifier = build_unet(SIZE, width=4), build_classifier(SIZE, "mobilenet-v2")
+    unet, classifier = build_unet(SIZE, width=4), build_classifier(SIZE, TINY)
     classifier.get_layer("label_head").get_layer("logits").bias.assign([0.0, 0.0, -20.0])  # surely no normal image
     network = build_two_stage(unet, classifier)
     found, direct = GradCam(network).of_lesion(images), GradCam(unet).of_lesion(images)

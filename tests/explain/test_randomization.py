@@ -12,7 +12,7 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     keras.utils.set_random_seed(9)
-    return build_classifier(SIZE, "resnet50")
+    return build_classifier(SIZE, "mobilenet-v2")
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ from busi_keras.models.heads import build_label_head, build_mask_head, build_nov
 from busi_keras.models.multitask import with_heads
 from busi_keras.models.novelty import novelty_head
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 ROOT = Path(__file__).parents[2]
 APPROACHES = ("two-stage", "multitask", "ensemble")

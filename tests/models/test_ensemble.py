@@ -6,6 +6,7 @@ from busi_keras.explain.closed_form import with_heat_map
 from busi_keras.explain.gradcam import GradCam
 from busi_keras.models import build_multitask, join
 from busi_keras.models.temperature import set_temperature
+from tests.tiny import TINY
 
 pytestmark = pytest.mark.backends
 
@@ -24,7 +25,7 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def members() -> list[keras.Model]:
     keras.utils.set_random_seed(1)
-    members = [build_multitask(SIZE, "resnet50") for _ in range(2)]
+    members = [build_multitask(SIZE, TINY) for _ in range(2)]
     for number, member in enumerate(members):
         bias = np.array([0.5, -0.2, 0.1 * number], np.float32)
         member.get_layer("label_head").get_layer("logits").bias.assign(bias)

@@ -20,6 +20,7 @@ from busi_keras.models.heads import build_label_head
 from busi_keras.models.novelty import novelty_head
 from busi_keras.models.temperature import set_temperature
 from tests.lively import lively
+from tests.tiny import TINY
 
 pytestmark = pytest.mark.backends
 
@@ -32,15 +33,15 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], set[str]]] = {
     "multitask": (lambda: build_multitask(SIZE, "resnet50"), {"mask", "label", "novelty"}),
     "multitask-cnn": (lambda: build_multitask(SIZE, "mobilenet-v2", skips=True), {"mask", "label", "novelty"}),
     "multitask-cnn-attention": (
-        lambda: build_multitask(SIZE, "mobilenet-v2", skips=True, attention=True),
+        lambda: build_multitask(SIZE, TINY, skips=True, attention=True),
         {"mask", "label", "novelty"},
     ),
     "multitask-cnn-deep": (
-        lambda: build_multitask(SIZE, "mobilenet-v2", skips=True, deep_supervision=True),
+        lambda: build_multitask(SIZE, TINY, skips=True, deep_supervision=True),
         {"mask", "label", "novelty"},
     ),
     "ensemble": (
-        lambda: join([build_multitask(SIZE, "mobilenet-v2", skips=True) for _ in range(2)]),
+        lambda: join([build_multitask(SIZE, TINY, skips=True) for _ in range(2)]),
         {"mask", "label", "novelty"},
     ),
     "multitask-cnn-resnet50": (lambda: build_multitask(SIZE, "resnet50", skips=True), {"mask", "label", "novelty"}),

@@ -8,6 +8,7 @@ import pytest
 
 from busi_keras.models import build_classifier
 from busi_keras.models.novelty import Novelty, novelty_head
+from tests.tiny import TINY
 
 
 def fitted(features: np.ndarray, components: int) -> Novelty:
@@ -52,7 +53,7 @@ def test_features_that_never_vary_do_not_make_it_infinite() -> None:
 
 def test_it_is_stored_in_the_networks_file(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    network = build_classifier(32, "resnet50")
+    network = build_classifier(32, TINY)
     images = np.random.default_rng(3).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
     assert (network.predict_on_batch(images)["novelty"] == 0).all()  # not fitted yet
     head = novelty_head(network)

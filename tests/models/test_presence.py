@@ -8,6 +8,7 @@ from scipy.special import expit, softmax
 from busi_keras.config import NORMAL
 from busi_keras.models import build_multitask
 from busi_keras.models.presence import PresenceBound, presence_logits
+from tests.tiny import TINY
 
 LABELS = np.array([[1.0, -2.0, 0.5], [0.0, 0.0, 4.0], [3.0, 3.0, -3.0]], np.float32)
 
@@ -31,7 +32,7 @@ def test_no_pixel_is_more_probably_a_lesion_than_the_image_shows_one() -> None:
 
 def test_a_network_that_is_sure_of_normal_outlines_nothing() -> None:
     keras.utils.set_random_seed(1)
-    network = build_multitask(32, "mobilenet-v2", skips=True)
+    network = build_multitask(32, TINY, skips=True)
     logits = network.get_layer("mask_head").get_layer("logits")
     logits.set_weights([logits.get_weights()[0], np.array([9.0], np.float32)])
     images = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)

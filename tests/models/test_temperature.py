@@ -9,13 +9,14 @@ from scipy.special import softmax
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.models import build_classifier, build_multitask, build_two_stage, build_unet
 from busi_keras.models.temperature import set_temperature
+from tests.tiny import TINY
 
 pytestmark = pytest.mark.backends
 
 SIZE = 64
 NETWORKS: dict[str, Callable[[], keras.Model]] = {
-    "multitask": lambda: build_multitask(SIZE, "resnet50"),
-    "two-stage": lambda: build_two_stage(build_unet(SIZE, width=4), build_classifier(SIZE, "resnet50")),
+    "multitask": lambda: build_multitask(SIZE, TINY),
+    "two-stage": lambda: build_two_stage(build_unet(SIZE, width=4), build_classifier(SIZE, TINY)),
 }
 
 

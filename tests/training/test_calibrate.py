@@ -11,6 +11,7 @@ from busi_keras.imaging import Letterbox
 from busi_keras.models import build_multitask
 from busi_keras.training.batches import Arrays
 from busi_keras.training.calibrate import Calibration, calibrate
+from tests.tiny import TINY
 
 SIZE = 64
 
@@ -25,7 +26,7 @@ def phantoms(seed: int, count: int) -> Arrays:
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     keras.utils.set_random_seed(2)
-    return build_multitask(SIZE, "mobilenet-v2", skips=True)
+    return build_multitask(SIZE, TINY, skips=True)
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,7 @@ class Case:
 
 CASES = {
     "ensemble of multitask-cnn": Case(
-        ["--approach", "multitask-cnn", "--members", "2", "--average", "0.9", "--gradual-unfreezing",
-         "--heat-map-weight", "0.5"],
+        ["--approach", "multitask-cnn", "--members", "2", "--average", "0.9", "--gradual-unfreezing"],
         3,
         ("multitask-cnn", "multitask-cnn-2"),
         (1, 5),

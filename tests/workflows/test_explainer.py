@@ -13,6 +13,7 @@ from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build_multitask
 from busi_keras.workflows.explainer import Explainer
 from busi_keras.workflows.gradcam import Explained
+from tests.tiny import TINY
 
 SIZE = 64
 
@@ -21,13 +22,11 @@ SIZE = 64
 def predictor() -> Predictor:
     """Of a network that outlines nearly everything and finds no image normal."""
     keras.utils.set_random_seed(1)
-    network = build_multitask(SIZE, "mobilenet-v2", skips=True)
+    network = build_multitask(SIZE, TINY, skips=True)
     network.get_layer("label_head").get_layer("logits").bias.assign([0.0, 0.5, -20.0])
     network.get_layer("mask_head").get_layer("logits").bias.assign([2.0])
     counts: dict[str, dict[str, int]] = {}
-    card = Card(
-        "multitask-cnn", SIZE, "BUSI", counts, "grouped", "none", "mobilenet-v2", {}, "test", {}, {}, "2026-11-25"
-    )
+    card = Card("multitask-cnn", SIZE, "BUSI", counts, "grouped", "none", TINY, {}, "test", {}, {}, "2026-11-25")
     return Predictor(KerasEngine(network), card)
 
 

@@ -15,16 +15,17 @@ from busi_keras.evaluation.predictions import read_predictions, write_prediction
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.training.run import Run
 from busi_keras.workflows.study import run_study
+from tests.tiny import TINY
 
 MakeStudy = Callable[..., Path]
-ASKED = {"approach": "multitask-cnn", "backbone": "mobilenet-v2", "weights": "none", "image_size": 32}
+ASKED = {"approach": "multitask-cnn", "backbone": TINY, "weights": "none", "image_size": 32}
 
 
 def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
     make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
 ) -> None:
     """The third fold is trained, without normal images, as the first two were: they are of one epoch."""
-    folder = make_study(tmp_path / "study", "lesion-70-30", range(2))
+    folder = make_study(tmp_path / "study", "lesion-70-30", range(2), backbone=TINY)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("fold-*/*")}
     given = {**ASKED, "protocol": "lesion-70-30"}
     study = run_study(given, str(phantom_folder), folder, resamples=50).study
@@ -61,7 +62,7 @@ def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
 
 
 def test_a_study_is_of_one_experiment(make_study: MakeStudy, phantom_folder: Path, tmp_path: Path) -> None:
-    folder = make_study(tmp_path, "kfold", range(1))
+    folder = make_study(tmp_path, "kfold", range(1), backbone=TINY)
     given = {**ASKED, "folds": 2}
     with pytest.raises(UsageError, match=r"fold-0 belongs to another experiment \(protocol kfold, not leaky as asked"):
         run_study({**given, "protocol": "leaky"}, str(phantom_folder), folder)
@@ -72,7 +73,7 @@ def test_a_study_is_of_one_experiment(make_study: MakeStudy, phantom_folder: Pat
     write_phantoms(tmp_path / "others", 12, seed=1, size=64)
     with pytest.raises(UsageError, match=r"was trained on phantom, but the files in .*others are others"):
         run_study(given, str(tmp_path / "others"), folder)
-    make_study(folder, "kfold", range(1, 2), learning_rate=0.1)
+    make_study(folder, "kfold", range(1, 2), backbone=TINY, learning_rate=0.1)
     with pytest.raises(UsageError, match=r"fold-1 belongs to another experiment than fold-0 beside it \(learning_rate"):
         run_study(given, str(phantom_folder), folder)
     assert not (folder / "study.json").exists()
@@ -81,7 +82,7 @@ def test_a_study_is_of_one_experiment(make_study: MakeStudy, phantom_folder: Pat
 def test_a_fold_that_was_scored_on_another_part_is_not_pooled(
     make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
 ) -> None:
-    folder = make_study(tmp_path, "kfold", range(2))
+    folder = make_study(tmp_path, "kfold", range(2), backbone=TINY)
     (folder / "fold-1" / "metrics.json").write_text('{"split": "train"}')
     with pytest.raises(UsageError, match="fold-1 was scored last on train images that are not its test part"):
         run_study({**ASKED, "folds": 2}, str(phantom_folder), folder)
@@ -90,7 +91,7 @@ def test_a_fold_that_was_scored_on_another_part_is_not_pooled(
 def test_an_external_folder_is_scored_without_what_was_trained_on(
     make_study: MakeStudy, stored_network: Path, phantom_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = make_study(tmp_path / "study", "external", range(1))
+    folder = make_study(tmp_path / "study", "external", range(1), backbone=TINY)
     shutil.copy(stored_network, folder / "fold-0" / "model.keras")
     other = tmp_path / "elsewhere"
     write_phantoms(other, 9, seed=5, size=64)
@@ -119,7 +120,7 @@ def test_an_external_folder_is_scored_without_what_was_trained_on(
 
 
 def test_the_training_folder_is_no_external_one(make_study: MakeStudy, phantom_folder: Path, tmp_path: Path) -> None:
-    folder = make_study(tmp_path, "external", range(1))
+    folder = make_study(tmp_path, "external", range(1), backbone=TINY)
     with pytest.raises(UsageError, match="holds the files that were trained on"):
         run_study({**ASKED, "protocol": "external"}, str(phantom_folder), folder, external=phantom_folder)
 

@@ -16,6 +16,9 @@ from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Predictor
 from busi_keras.training import trainer
 from busi_keras.workflows.evaluate import evaluate_run
 from busi_keras.workflows.train import Trained, run_training
+from tests.tiny import TINY
+
+pytestmark = pytest.mark.slow
 
 SMALL = {"image_size": 32, "batch_size": 8, "epochs": 2, "width": 2, "weights": "none"}
 APPROACHES = {
@@ -119,7 +122,7 @@ def test_training_stops_where_nothing_becomes_better_and_a_resumed_one_stays_the
     phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "validation_score", lambda row: (0.1, 0.5, 0.4, 0.5, 0.9, 0.9)[row["epoch"]])
-    small = {"approach": "multitask-cnn", "backbone": "mobilenet-v2", **SMALL}
+    small = {"approach": "multitask-cnn", "backbone": TINY, **SMALL}
     given = {**small, "protocol": "seed", "epochs": 6, "patience": 2}
     run_training(given, str(phantom_folder), tmp_path / "run", export=False)
     history = (tmp_path / "run" / "history.jsonl").read_bytes()

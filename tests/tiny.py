@@ -1,0 +1,27 @@
+"""A backbone of five convolutions: what lies around a backbone can be tested without compiling a real one."""
+
+import keras
+from keras import layers
+
+from busi_keras.config import CHOICES
+from busi_keras.models.backbone import REGISTRY, Backbone
+
+TINY = "tiny"
+CHANNELS = (4, 8, 8, 16, 24)
+
+
+def tiny_network(input_tensor: keras.KerasTensor, include_top: bool, weights: None) -> keras.Model:
+    """Called as those of `keras.applications` are; has no stored weights."""
+    features = input_tensor
+    for level, channels in enumerate(CHANNELS, start=1):
+        features = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(features)
+        features = layers.BatchNormalization()(features)
+        features = layers.ReLU(name=f"level_{level}")(features)
+    return keras.Model(keras.utils.get_source_inputs(input_tensor), features)
+
+
+def register_tiny() -> None:
+    """Makes it known to this process, as a `--backbone`, too."""
+    taps = tuple(f"level_{level + 1}" for level in range(len(CHANNELS)))
+    REGISTRY[TINY] = Backbone(tiny_network, taps, "unit", imagenet_file="none.h5")
+    CHOICES["backbone"] = (*CHOICES["backbone"], TINY)

@@ -1,4 +1,7 @@
-"""A backbone of five convolutions: what lies around a backbone can be tested without compiling a real one."""
+"""A backbone of five convolutions: what lies around a backbone can be tested without compiling a real one.
+
+`python -m tests.tiny train --backbone tiny ...` is `python cli.py train ...` that knows it.
+"""
 
 import keras
 from keras import layers
@@ -10,14 +13,19 @@ TINY = "tiny"
 CHANNELS = (4, 8, 8, 16, 24)
 
 
-def tiny_network(input_tensor: keras.KerasTensor, include_top: bool, weights: None) -> keras.Model:
+def tiny_network(
+    include_top: bool,
+    weights: None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+) -> keras.Model:
     """Called as those of `keras.applications` are; has no stored weights."""
-    features = input_tensor
+    features = pixels = keras.Input(input_shape) if input_tensor is None else input_tensor
     for level, channels in enumerate(CHANNELS, start=1):
         features = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(features)
         features = layers.BatchNormalization()(features)
         features = layers.ReLU(name=f"level_{level}")(features)
-    return keras.Model(keras.utils.get_source_inputs(input_tensor), features)
+    return keras.Model(keras.utils.get_source_inputs(pixels), features)
 
 
 def register_tiny() -> None:
@@ -25,3 +33,10 @@ def register_tiny() -> None:
     taps = tuple(f"level_{level + 1}" for level in range(len(CHANNELS)))
     REGISTRY[TINY] = Backbone(tiny_network, taps, "unit", imagenet_file="none.h5")
     CHOICES["backbone"] = (*CHOICES["backbone"], TINY)
+
+
+if __name__ == "__main__":
+    register_tiny()
+    from cli import app
+
+    app()

@@ -15,52 +15,57 @@ import numpy as np
 import pytest
 
 import busi_keras.models  # noqa: F401  registers the layers
+from tests.tiny import TINY, tiny_network
 
 ROOT = Path(__file__).parents[2]
 FROZEN = 2
+EPOCHS = 3
 
 
 @dataclass(frozen=True)
 class Case:
     """A training, and after how many epochs it is killed."""
 
+    backbone: str
     options: list[str]
-    epochs: int
     stages: tuple[str, ...]
     kills: tuple[int, ...]
 
     @property
     def last_checkpoints(self) -> list[str]:
-        return [f"{stage}-{self.epochs - 1:04d}.npz" for stage in self.stages]
+        return [f"{stage}-{EPOCHS - 1:04d}.npz" for stage in self.stages]
 
 
 CASES = {
     "ensemble of multitask-cnn": Case(
+        TINY,
         ["--approach", "multitask-cnn", "--members", "2", "--average", "0.9", "--gradual-unfreezing"],
-        3,
         ("multitask-cnn", "multitask-cnn-2"),
         (1, 5),
     ),
-    "two-stage": Case(["--approach", "two-stage", "--width", "2"], 3, ("segmenter", "classifier"), (3, 4)),
-}  # fmt: skip
+    "two-stage": Case("mobilenet-v2", ["--approach", "two-stage", "--width", "2"], ("segmenter", "classifier"), (3, 4)),
+}
 """Killed in the frozen phase, and in an ensemble's second member after its encoder was freed; between two stages, and
 in the second."""
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a backbone, so that training has a frozen phase."""
+    """A folder of weights of each backbone, so that training has a frozen phase."""
     keras.utils.set_random_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
-    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(path)
-    return path
+    folder = tmp_path_factory.mktemp("weights")
+    for name, application in ((TINY, tiny_network), ("mobilenet-v2", keras.applications.MobileNetV2)):
+        network = application(include_top=False, weights=None, input_shape=(32, 32, 3))
+        network.save_weights(folder / f"{name}.weights.h5")
+    return folder
 
 
 def command(name: str, run: Path, data: Path, weights: Path) -> list[str]:
+    backbone = CASES[name].backbone
     return [
-        sys.executable, str(ROOT / "cli.py"), "train", "--backbone", "mobilenet-v2",
-        "--weights", str(weights), "--data", str(data), "--image-size", "32", "--batch-size", "8",
-        "--epochs", str(CASES[name].epochs), "--run-dir", str(run), "--resume", "--no-export",
+        sys.executable, "-m", "tests.tiny", "train", "--backbone", backbone,
+        "--weights", str(weights / f"{backbone}.weights.h5"), "--data", str(data), "--image-size", "32",
+        "--batch-size", "8", "--epochs", str(EPOCHS), "--run-dir", str(run), "--resume", "--no-export",
         *CASES[name].options,
     ]  # fmt: skip
 
@@ -84,7 +89,7 @@ def test_kills_at_random_moments_do_not_change_the_weights_by_a_bit(
     case, chance = CASES[name], random.Random(20)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for epoch in case.kills:
-        process = subprocess.Popen(command(name, killed, phantom_folder, weights), start_new_session=True)
+        process = subprocess.Popen(command(name, killed, phantom_folder, weights), cwd=ROOT, start_new_session=True)
         while epochs_done(killed) < epoch and process.poll() is None:
             time.sleep(0.02)
         time.sleep(chance.uniform(0, 0.8))
@@ -95,10 +100,10 @@ def test_kills_at_random_moments_do_not_change_the_weights_by_a_bit(
     newest = max((killed / "checkpoint").glob(f"{case.stages[-1]}-0*.npz"))
     newest.write_bytes(newest.read_bytes()[:-1000])
     resumed = subprocess.run(
-        command(name, killed, phantom_folder, weights), check=True, stderr=subprocess.PIPE, text=True
+        command(name, killed, phantom_folder, weights), cwd=ROOT, check=True, stderr=subprocess.PIPE, text=True
     )
     assert f"going back to the checkpoint before {newest.name}" in " ".join(resumed.stderr.split())
-    subprocess.run(command(name, whole, phantom_folder, weights), check=True)
+    subprocess.run(command(name, whole, phantom_folder, weights), cwd=ROOT, check=True)
 
     for checkpoint in case.last_checkpoints:
         expected = stored(whole / "checkpoint" / checkpoint)

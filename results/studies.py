@@ -122,7 +122,7 @@ def leakage_table(results: Path) -> str:
     files = [results / LEAKAGE / f"{name}.json" for name in ("all", "duplicated", "unique")]
     if not all(file.exists() for file in files):
         return "Not measured yet."
-    lines = []
+    lines: list[str] = []
     for file in files:
         found = json.loads(file.read_text())
         if not lines:

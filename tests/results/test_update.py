@@ -3,13 +3,16 @@
 import csv
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from busi_keras.config import NORMAL
 from busi_keras.evaluation.comparison import compare_studies
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.workflows.study import run_study
@@ -157,3 +160,20 @@ def test_results_agree_with_their_own_per_image_numbers() -> None:
         assert sum(float(row["dice"]) for row in rows) / len(rows) == pytest.approx(metrics["dice"], abs=1e-5)
         assert {path.suffix for path in folder.iterdir()} <= {".json", ".jsonl", ".csv", ".png"}
         assert {path.name for path in folder.glob("*.png")} <= {"history.png", "confusion.png", "roc.png"}
+
+
+def test_what_normals_left_clean_cost_is_read_off_the_scores(
+    update: ModuleType, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    study = StudyFolder(make_study(tmp_path / "kfold", "kfold", range(2)))
+    rows = re.findall(r"^\| (0\.\d) \| (\S+) \| (\S+) \| (\S+) \|$", update.limits([study]), re.MULTILINE)
+    bounds, lesion_dice, clean, dice = np.array(rows, float).T
+    assert bounds.tolist() == [0.5, 0.3, 0.2, 0.1]
+    assert (np.diff(lesion_dice) <= 0).all()
+    assert (np.diff(clean) >= 0).all()
+    scores = [score for split in study.splits() for score in split]
+    lesions = [score for score in scores if score.label != NORMAL]
+    kept = [score.overlap.dice if score.probabilities[NORMAL] <= 0.1 else 0 for score in lesions if score.overlap]
+    assert lesion_dice[-1] == pytest.approx(np.mean(kept), abs=5e-4)
+    shares = np.array([len(lesions), len(scores) - len(lesions)]) / len(scores)
+    np.testing.assert_allclose(dice, shares @ [lesion_dice, clean], atol=0.002)

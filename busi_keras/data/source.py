@@ -130,5 +130,9 @@ def _counts(folder: Path) -> tuple[dict[str, int], int]:
 def _phantoms(seed: int) -> Source:
     folder = LOCAL_DATA / f"phantoms-{DEMO_PHANTOMS}-seed-{seed}"
     if not folder.exists():
-        write_phantoms(folder, DEMO_PHANTOMS, seed)
+        try:
+            write_phantoms(folder, DEMO_PHANTOMS, seed)
+        except UsageError:
+            if not folder.exists():  # else another process has made the same ones in the meantime
+                raise
     return Source(folder, phantom=True)

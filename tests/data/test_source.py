@@ -100,6 +100,17 @@ def test_without_data_or_network_there_are_phantoms_made_once() -> None:
     assert "synthetic" in PHANTOM_NOTICE
 
 
+def test_phantoms_that_another_process_makes_at_the_same_time_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_phantoms = source_module.write_phantoms
+
+    def another_is_faster(folder: Path, count: int, seed: int) -> None:
+        write_phantoms(folder, count, seed)
+        write_phantoms(folder, count, seed)
+
+    monkeypatch.setattr(source_module, "write_phantoms", another_is_faster)
+    assert len(find_source("phantom", seed=5).records()) == 6
+
+
 def test_phantoms_are_asked_for_by_name_even_where_busi_is() -> None:
     small_busi(Path("data", BUSI_FOLDER))
     assert find_source("phantom").phantom

@@ -39,12 +39,13 @@ class Case:
 CASES = {
     "ensemble of multitask-cnn": Case(
         TINY,
-        ["--approach", "multitask-cnn", "--members", "2", "--average", "0.9", "--gradual-unfreezing"],
+        ["--approach", "multitask-cnn", "--members", "2", "--average", "0.9", "--gradual-unfreezing",
+         "--heat-map-weight", "0.5"],
         ("multitask-cnn", "multitask-cnn-2"),
         (1, 5),
     ),
     "two-stage": Case("mobilenet-v2", ["--approach", "two-stage", "--width", "2"], ("segmenter", "classifier"), (3, 4)),
-}
+}  # fmt: skip
 """Killed in the frozen phase, and in an ensemble's second member after its encoder was freed; between two stages, and
 in the second."""
 

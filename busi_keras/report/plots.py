@@ -84,7 +84,7 @@ def plot_roc(scores: Sequence[ImageScore], metrics: Metrics, path: Path) -> None
             label=f"{name} against the rest, AUC {auc:.3f}",
         )
     axis.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"{len(scores)} images", aspect="equal")
-    axis.legend(loc="lower right")
+    axis.legend()
     _save(figure, path)
 
 

@@ -177,15 +177,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """What the fields of `Experiment` that name something may be."""
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "two-stage": {"mask_loss": "dice-bce"},
-    "multitask": {"mask_loss": "bce"},
-    "multitask-cnn": {"mask_loss": "dice-bce"},
-}
-"""What an approach sets apart from the defaults of `Experiment`."""
-
 PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {"lesion-70-30": {"image_size": 256, "folds": 3}}
-"""What a protocol sets apart from them."""
+"""What a protocol sets apart from the defaults of `Experiment`."""
 
 
 def _require(holds: bool, experiment: Experiment, field: str, expected: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from busi_keras.card import read_card
-from busi_keras.config import PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.config import PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.training.run import Run
 
 MADE_FILE = "made.json"
@@ -45,7 +45,7 @@ def made(run: Run) -> dict[str, Any]:
 def command(experiment: Experiment) -> str:
     """The command that repeats an experiment."""
     defaults = Experiment(experiment.approach, experiment.data)
-    defaults = replace(defaults, **PRESETS[experiment.approach], **PROTOCOL_PRESETS.get(experiment.protocol, {}))
+    defaults = replace(defaults, **PROTOCOL_PRESETS.get(experiment.protocol, {}))
     if experiment.pretrained:
         defaults = replace(defaults, encoder_rate=PRETRAINED_ENCODER_RATE)
     follows = {"approach", "data", "fingerprint", "frozen_epochs", "augment"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busi_keras.config import APPROACHES, BACKBONES, CHOICES, CLASSES, PRECISIONS, PRESETS, PROTOCOLS, Experiment
+from busi_keras.config import APPROACHES, BACKBONES, CHOICES, CLASSES, PRECISIONS, PROTOCOLS, Experiment
 from busi_keras.errors import UsageError
 
 experiments = st.builds(
@@ -123,8 +123,8 @@ def test_a_wrong_value_is_refused_under_its_options_name(wrong: dict[str, Any], 
 
 
 @pytest.mark.parametrize("approach", APPROACHES)
-def test_every_approach_has_a_preset_that_holds(approach: str) -> None:
-    experiment = Experiment(approach, "phantom", **PRESETS[approach])
+def test_the_defaults_hold_for_every_approach(approach: str) -> None:
+    experiment = Experiment(approach, "phantom")
     assert not experiment.pretrained
     assert replace(experiment, weights="imagenet").pretrained
 

@@ -94,6 +94,7 @@ def build_encoder(name: str, image_size: int, weights: str) -> keras.Model:
     if weights == "none":
         for layer in _batch_norms(encoder):
             layer.momentum = BATCH_NORM_MOMENTUM
+        _silence_residuals(encoder)
     else:
         encoder.set_weights(_pretrained(name, image_size, weights).get_weights())
     return encoder
@@ -145,6 +146,19 @@ def levels(encoder: keras.Model) -> list[list[keras.Variable]]:
 
 def _batch_norms(encoder: keras.Model) -> list[layers.BatchNormalization]:
     return [layer for layer in encoder.layers if isinstance(layer, layers.BatchNormalization)]
+
+
+def _silence_residuals(encoder: keras.Model) -> None:
+    """Lets each residual block begin as the identity: its last BatchNormalization gives zeros.
+
+    Goyal et al., 2017 (arXiv 1706.02677), section 5.1: a deep network then starts as the shallow one of its shortcuts
+    and learns from few steps. `keras.applications` adds the shortcut first and the branch last.
+    """
+    norm_of = {id(layer.output): layer for layer in _batch_norms(encoder)}
+    for layer in encoder.layers:
+        if isinstance(layer, layers.Add):
+            gamma = norm_of[id(layer.input[-1])].gamma
+            gamma.assign(ops.zeros_like(gamma))
 
 
 def _pretrained(name: str, image_size: int, weights: str) -> keras.Model:

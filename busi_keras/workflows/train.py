@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import MALIGNANT, PRESETS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.config import MALIGNANT, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -47,8 +47,14 @@ from busi_keras.workflows.evaluate import Evaluation, evaluate_records, metrics_
 from busi_keras.workflows.export import export_run
 from busi_keras.workflows.models import RUNS
 
-EPOCHS = {("phantom", "CPU"): 8, ("phantom", "GPU"): 20, ("real", "CPU"): 20, ("real", "GPU"): 60}
-"""How long to train by default: phantoms are a demonstration of minutes; BUSI is hours on a CPU."""
+SCHEDULES: dict[tuple[str, str], dict[str, Any]] = {
+    ("phantom", "CPU"): {"epochs": 8, "batch_size": 4},
+    ("phantom", "GPU"): {"epochs": 20},
+    ("real", "CPU"): {"epochs": 20},
+    ("real", "GPU"): {"epochs": 60},
+}
+"""How to train by default. Phantoms are a demonstration of minutes: their few images make more steps in small batches;
+BUSI is hours on a CPU."""
 FROZEN_EPOCHS = 2
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-learn", "scipy")
 
@@ -211,10 +217,9 @@ def save_model(model: keras.Model, card: Card, path: Path) -> None:
 
 def _asked(given: Mapping[str, Any]) -> Experiment:
     """The options alone, on the presets; refuses wrong values before anything is looked for or downloaded."""
-    approach = given.get("approach", "multitask")
-    presets = PRESETS.get(approach, {}) | PROTOCOL_PRESETS.get(given.get("protocol", ""), {})
+    presets = PROTOCOL_PRESETS.get(given.get("protocol", ""), {})
     options = {name: value for name, value in without_auto(given).items() if name != "weights"}
-    return Experiment(**{"approach": approach, "data": "", **presets, **options})
+    return Experiment(**{"approach": "multitask", "data": "", **presets, **options})
 
 
 def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,9 +241,9 @@ def _resumed(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Ex
 def _completed(asked: Experiment, given: Mapping[str, Any], found: Mapping[str, Any], phantom: bool) -> Experiment:
     """What was asked for, with what follows from data, device and the weights that can be had."""
     gpu = bool(gpu_names())
-    fields: dict[str, Any] = {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
-    if "epochs" not in given:
-        fields["epochs"] = EPOCHS["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
+    schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
+    fields = {name: value for name, value in schedule.items() if name not in given}
+    fields |= {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
     if given.get("precision", "auto") == "auto":
         fields["precision"] = "mixed_bfloat16" if gpu else "float32"
     if fields["weights"] != "none":

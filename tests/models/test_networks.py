@@ -103,6 +103,23 @@ def test_a_stored_network_gives_the_same_outputs(name: str, images: np.ndarray, 
         np.testing.assert_allclose(values, expected[task], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "before", "after", "blocks"),
+    [
+        ("multitask", "conv4_block1_out", "conv4_block6_out", 16),
+        ("multitask-cnn", "block_6_project_BN", "block_9_add", 10),
+    ],
+)
+def test_a_residual_block_that_starts_from_nothing_starts_as_the_identity(
+    name: str, before: str, after: str, blocks: int, images: np.ndarray
+) -> None:
+    encoder = built(name).get_layer("encoder")
+    between = keras.Model(encoder.inputs, [encoder.get_layer(layer).output for layer in (before, after)])
+    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(maps) for maps in between(images, training=False)))
+    silent = [layer.name for layer in encoder.layers if hasattr(layer, "gamma") and not np.any(np.array(layer.gamma))]
+    assert len(silent) == blocks
+
+
 @pytest.mark.usefixtures("bfloat16")
 def test_heads_stay_float32_in_mixed_precision(images: np.ndarray) -> None:
     network = build_multitask(SIZE, "mobilenet-v2", skips=True)

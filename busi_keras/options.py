@@ -42,7 +42,7 @@ ImageSize = Annotated[
     typer.Option(help="Side of the network's square input in pixels.", show_default="224; 256 in lesion-70-30"),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Images a training step.", show_default="16; for phantoms on a CPU 4")
+    int | None, typer.Option(help="Images a training step.", show_default="16; for phantoms on a CPU 8")
 ]
 Epochs = Annotated[
     int | None,

@@ -52,24 +52,35 @@ def _proposals(frames: Sequence[Frame], mirrored: bool) -> Iterator[tuple[int, i
     owner = np.repeat(np.arange(len(frames)), [len(frame.points) for frame in frames])
     if len(owner) == 0:
         return
-    points = np.concatenate([frame.points for frame in frames])
-    first, second = _matches(owner, np.concatenate([frame.descriptors for frame in frames]), mirrored)
-    target, source = points[first], points[second]
+    targets = np.concatenate([frame.points for frame in frames])
+    sources = targets.copy()
     if mirrored:
         widths = np.array([frame.texture.shape[1] for frame in frames])
-        source[:, 1] = widths[owner[second]] - 1 - source[:, 1]
-    pair = owner[first] * len(frames) + owner[second]
-    order = np.argsort(pair, kind="stable")
-    bounds = np.flatnonzero(np.diff(pair[order], prepend=-1, append=-1))
+        sources[:, 1] = widths[owner] - 1 - sources[:, 1]
+    first, second, bounds = _by_pair(owner, *_matches(owner, _descriptors(frames), mirrored))
     for hits in _blocks(bounds[:-1], np.diff(bounds)):
         real = hits >= 0
-        agree = _agreement(target[order[hits]], source[order[hits]]) & real[:, :, None] & real[:, None, :]
+        agree = _agreement(targets[first[hits]], sources[second[hits]]) & real[:, :, None] & real[:, None, :]
         voters = agree[np.arange(len(hits)), agree.sum(axis=2).argmax(axis=1)]
         for row in np.flatnonzero(voters.sum(axis=1) >= _LEAST_VOTES):
-            inliers = order[hits[row, voters[row]]]
-            placement = _placement(target[inliers], source[inliers], mirrored)
+            inliers = hits[row, voters[row]]
+            placement = _placement(targets[first[inliers]], sources[second[inliers]], mirrored)
             if placement.votes >= _LEAST_VOTES:
-                yield *divmod(int(pair[inliers[0]]), len(frames)), placement
+                yield int(owner[first[inliers[0]]]), int(owner[second[inliers[0]]]), placement
+
+
+def _descriptors(frames: Sequence[Frame]) -> np.ndarray:
+    return np.concatenate([frame.descriptors for frame in frames])
+
+
+def _by_pair(owner: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Matches sorted by the pair of images that they belong to, and where each pair begins; last, where the last ends.
+
+    There are far more matches than all else: what is kept of each is two indices.
+    """
+    pair = owner[first] * (owner[-1] + 1) + owner[second]
+    order = np.argsort(pair, kind="stable")
+    return first[order], second[order], np.flatnonzero(np.diff(pair[order], prepend=-1, append=-1))
 
 
 def _blocks(starts: np.ndarray, sizes: np.ndarray) -> Iterator[np.ndarray]:

@@ -48,7 +48,7 @@ from busi_keras.workflows.export import export_run
 from busi_keras.workflows.models import RUNS
 
 SCHEDULES: dict[tuple[str, str], dict[str, Any]] = {
-    ("phantom", "CPU"): {"epochs": 8, "batch_size": 4},
+    ("phantom", "CPU"): {"epochs": 8, "batch_size": 8},
     ("phantom", "GPU"): {"epochs": 20},
     ("real", "CPU"): {"epochs": 20},
     ("real", "GPU"): {"epochs": 60},

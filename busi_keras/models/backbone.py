@@ -158,7 +158,7 @@ def _silence_residuals(encoder: keras.Model) -> None:
     for layer in encoder.layers:
         if isinstance(layer, layers.Add):
             gamma = norm_of[id(layer.input[-1])].gamma
-            gamma.assign(ops.zeros_like(gamma))
+            gamma.assign(ops.zeros(gamma.shape))
 
 
 def _pretrained(name: str, image_size: int, weights: str) -> keras.Model:

@@ -125,7 +125,10 @@ def _matches(owner: np.ndarray, descriptors: np.ndarray, mirrored: bool) -> tupl
 def _nearest(descriptors: np.ndarray, centres: np.ndarray, count: int) -> np.ndarray:
     """Indices, (n, count), of the centres most like each descriptor."""
     blocks = np.array_split(descriptors, len(descriptors) // 4096 + 1)
-    return np.concatenate([np.argpartition(-(block @ centres.T), count - 1, axis=1)[:, :count] for block in blocks])
+    found = np.empty((len(descriptors), count), dtype=np.int32)
+    for rows, block in zip(np.array_split(found, len(blocks)), blocks, strict=True):
+        rows[:] = np.argpartition(-(block @ centres.T), count - 1, axis=1)[:, :count]
+    return found
 
 
 def _by_cell(cells: np.ndarray, count: int) -> list[np.ndarray]:

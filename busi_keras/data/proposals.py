@@ -57,7 +57,8 @@ def _proposals(frames: Sequence[Frame], mirrored: bool) -> Iterator[tuple[int, i
     if mirrored:
         widths = np.array([frame.texture.shape[1] for frame in frames])
         sources[:, 1] = widths[owner] - 1 - sources[:, 1]
-    first, second, bounds = _by_pair(owner, *_matches(owner, _descriptors(frames), mirrored))
+    descriptors = np.concatenate([frame.descriptors for frame in frames])
+    first, second, bounds = _by_pair(owner, *_matches(owner, descriptors, mirrored))
     for hits in _blocks(bounds[:-1], np.diff(bounds)):
         real = hits >= 0
         agree = _agreement(targets[first[hits]], sources[second[hits]]) & real[:, :, None] & real[:, None, :]
@@ -67,10 +68,6 @@ def _proposals(frames: Sequence[Frame], mirrored: bool) -> Iterator[tuple[int, i
             placement = _placement(targets[first[inliers]], sources[second[inliers]], mirrored)
             if placement.votes >= _LEAST_VOTES:
                 yield int(owner[first[inliers[0]]]), int(owner[second[inliers[0]]]), placement
-
-
-def _descriptors(frames: Sequence[Frame]) -> np.ndarray:
-    return np.concatenate([frame.descriptors for frame in frames])
 
 
 def _by_pair(owner: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from busi_keras.card import read_card
 from busi_keras.config import PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.evaluation.study_folder import chosen_and_last
 from busi_keras.training.run import Run
 
 MADE_FILE = "made.json"
@@ -66,10 +67,7 @@ def _option(name: str, value: Any) -> str:
 
 def _epochs(run: Run) -> dict[str, dict[str, int]]:
     """Of each stage, epochs trained and the one chosen, counted from 1."""
-    history = run.history()
-    found = {}
-    for stage in dict.fromkeys(row["stage"] for row in history):
-        rows = [row for row in history if row["stage"] == stage]
-        best = max(rows, key=lambda row: (row["val_score"], -row["epoch"]))
-        found[stage] = {"trained": rows[-1]["epoch"] + 1, "chosen": best["epoch"] + 1}
-    return found
+    return {
+        stage: {"trained": rows["last"]["epoch"] + 1, "chosen": rows["chosen"]["epoch"] + 1}
+        for stage, rows in chosen_and_last(run.history()).items()
+    }

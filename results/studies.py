@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from busi_keras.config import FOLDED_PROTOCOLS, Experiment
@@ -111,10 +113,19 @@ def seed_table(results: Path) -> str:
         intervals = _document(study)["intervals"]
         scored = [Interval(**intervals[name]) for name in ("dice", "iou", "accuracy", "macro_f1")]
         lines.append(f"| {study.folder.name}, scored the same way | {' | '.join(map(str, scored))} |")
-        for kind, row in study.finished()[0].epochs().items():
-            values = " | ".join(f"{row[name]:.3f}" for name in ("val_dice", "val_iou", "val_accuracy"))
-            lines.append(f"| its {kind} epoch, {row['epoch'] + 1}, at the network's size | {values} | |")
+        stages = list(study.finished()[0].epochs().values())
+        lines += [_epoch_row(kind, [stage[kind] for stage in stages]) for kind in ("chosen", "last")]
     return "\n".join(lines)
+
+
+def _epoch_row(kind: str, epochs: Sequence[dict[str, Any]]) -> str:
+    """One kind of epoch of all networks of a study: the mean over the networks, each scored alone."""
+    numbers = ", ".join(str(epoch["epoch"] + 1) for epoch in epochs)
+    values = [
+        fmean(epoch[name] for epoch in epochs if name in epoch) for name in ("val_dice", "val_iou", "val_accuracy")
+    ]
+    whose = f"its {kind} epoch" if len(epochs) == 1 else f"its {len(epochs)} networks alone, mean of the {kind} epochs"
+    return f"| {whose}, {numbers}, at the network's size | {' | '.join(f'{value:.3f}' for value in values)} | |"
 
 
 def leakage_table(results: Path) -> str:
@@ -164,15 +175,19 @@ def encoder(experiment: dict[str, Any]) -> str:
     """What an experiment's network is made of and starts from."""
     weights = WEIGHTS.get(experiment["weights"], experiment["weights"])
     described = f"{experiment['backbone']}, {weights}, {experiment['image_size']} px"
+    if experiment["attention_gates"]:
+        described += ", attention gates"
+    if experiment["members"] > 1:
+        described += f", {experiment['members']} networks"
     if experiment["approach"] == "two-stage":
         return f"{experiment['segmenter']} width {experiment['width']}, from scratch; {described}"
     return described
 
 
 def _epochs(study: StudyFolder) -> str:
-    """Of the last stage: the most that a fold trained, and the least and the largest chosen."""
+    """The most that a network was trained, and the least and the largest chosen."""
     made_of = [json.loads((fold.folder / MADE_FILE).read_text()) for fold in study.finished()]
-    stages = [list(one["epochs"].values())[-1] for one in made_of]
+    stages = [stage for one in made_of for stage in one["epochs"].values()]
     first, last = min(stage["chosen"] for stage in stages), max(stage["chosen"] for stage in stages)
     chosen = str(first) if first == last else f"{first} to {last}"
     return f"{max(stage['trained'] for stage in stages)} ({chosen})"

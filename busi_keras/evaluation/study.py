@@ -44,7 +44,7 @@ class Study:
         intervals: of the headline scores, over groups of near-duplicates.
         undisputed: the same without the images that have a near-duplicate of another class; None where none is left.
         subsets: scores of parts of the images; a part that has no image is not there.
-        epochs: of each fold, validation scores of the chosen epoch and of the last.
+        epochs: of each fold, by stage of its training, validation scores of the chosen epoch and of the last.
         public: scored as the public segmentation table is; in protocol `lesion-70-30` alone.
         external: what was scored; in protocol `external` alone.
         note: how the numbers must be read; empty where there is nothing to say.

@@ -68,13 +68,9 @@ class Fold:
         return scores
 
     def epochs(self) -> dict[str, Any]:
-        """The chosen epoch and the last, of the last stage, as validation had them at the network's size."""
+        """Of each network that was trained, by its stage, what `chosen_and_last` gives."""
         history = [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
-        rows = [row for row in history if row["stage"] == history[-1]["stage"]]
-        best = max(rows, key=lambda row: (row["val_score"], -row["epoch"]))
-        kept = ("epoch", "val_dice", "val_iou", "val_accuracy")
-        chosen_and_last = {"chosen": best, "last": rows[-1]}
-        return {kind: {name: row[name] for name in kept if name in row} for kind, row in chosen_and_last.items()}
+        return chosen_and_last(history)
 
 
 class StudyFolder:
@@ -210,3 +206,24 @@ class StudyFolder:
             write_predictions(part, study.scores)
         write_text(self.table_file, table + "\n")
         write_text(self.study_file, json.dumps(study.to_json(), indent=2) + "\n")
+
+
+def chosen_and_last(history: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The chosen epoch of each stage of a training and its last one, as validation had them at the network's size.
+
+    Args:
+        history: the rows of `history.jsonl`.
+
+    Returns:
+        By stage, `{"chosen": row, "last": row}`; epochs are counted from 0.
+    """
+    found = {}
+    for stage in dict.fromkeys(row["stage"] for row in history):
+        rows = [row for row in history if row["stage"] == stage]
+        best = max(rows, key=lambda row: (row["val_score"], -row["epoch"]))
+        kept = ("epoch", "val_dice", "val_iou", "val_accuracy")
+        found[stage] = {
+            kind: {name: row[name] for name in kept if name in row}
+            for kind, row in (("chosen", best), ("last", rows[-1]))
+        }
+    return found

@@ -16,9 +16,10 @@ def heat_map_table(studies: Sequence[StudyFolder]) -> str:
     """A row for all lesions of each study, and one for each class that has any.
 
     Args:
-        studies: complete ones; one that was summed up before heat maps were scored an image has no row.
+        studies: complete ones; one of another protocol than `kfold`, whose images are not held out or not held out
+            cleanly, has no row, nor has one that was summed up before heat maps were scored an image.
     """
-    rows = [row for study in studies for row in _rows(study)]
+    rows = [row for study in studies if study.experiment.protocol == "kfold" for row in _rows(study)]
     if not rows:
         return "Not measured yet."
     titles = " | ".join(("study", "images", "n", *TITLES))

@@ -42,12 +42,13 @@ PLOTS = ("history.png", "confusion.png", "roc.png")
 
 def take(run: Run) -> Path:
     """Copies a finished run's numbers and plots of numbers into `results/NAME/`."""
+    files = [*(run.folder / name for name in NUMBERS), *(run.figures / name for name in PLOTS)]
+    if missing := [file for file in files if not file.is_file()]:
+        raise UsageError(f"{run.folder} is no finished run: it has no {missing[0].name}; name a run or a study")
     folder = RESULTS / run.folder.resolve().name
     folder.mkdir(exist_ok=True)
-    for name in NUMBERS:
-        shutil.copy(run.folder / name, folder / name)
-    for name in PLOTS:
-        shutil.copy(run.figures / name, folder / name)
+    for file in files:
+        shutil.copy(file, folder / file.name)
     if json.loads((folder / "metrics.json").read_text())["split"] != run.split.scored:
         raise SystemExit(f"{run.folder} was last scored on another part; python cli.py evaluate {run.folder} first")
     write_text(folder / "experiment.json", shared_experiment(run).to_json())

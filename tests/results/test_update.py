@@ -116,6 +116,12 @@ def test_the_original_stands_beside_the_study_of_its_split(
     ]
 
 
+def test_a_folder_that_is_no_finished_run_is_refused_and_leaves_nothing(update: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no-such is no finished run: it has no metrics\.json"):
+        update.main([str(tmp_path / "no-such")])
+    assert not (ROOT / "results" / "no-such").exists()
+
+
 def test_heat_maps_have_a_row_for_all_lesions_and_one_for_each_class(
     update: ModuleType, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +142,9 @@ def test_heat_maps_have_a_row_for_all_lesions_and_one_for_each_class(
     for row, name, mean in zip((benign, malignant), ("benign", "malignant"), energies, strict=True):
         assert row.startswith(f"| kfold-small | {name} | {n[name]}, ")
         assert f"perturbed | {mean:.3f} | 0.080 | " in row
+    chosen_on_them = make_study(tmp_path / "seed-small", "seed", range(1))
+    run_study({"protocol": "seed", "approach": "multitask-cnn"}, str(phantom_folder), chosen_on_them, resamples=20)
+    assert "seed-small" not in update.heat_map_table(update.complete_studies(tmp_path))
 
 
 def test_leakage_is_what_plain_folds_report_beyond_grouped_ones(

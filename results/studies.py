@@ -12,7 +12,7 @@ from busi_keras.config import FOLDED_PROTOCOLS, Experiment
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.comparison import signed
 from busi_keras.evaluation.intervals import Interval, headline
-from busi_keras.evaluation.public_table import PublicScore
+from busi_keras.evaluation.public_table import PublicScore, PublicScores
 from busi_keras.evaluation.scores import summarize
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.files import write_text
@@ -97,7 +97,7 @@ def studies_table(results: Path) -> str:
     titles = ["study", "protocol", "encoder, starting weights", "epochs (chosen)", "folds", *COLUMNS.values(), "n"]
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}", *map(_row, studies)]
     public = {
-        study.folder.name: PublicScore(**scores)
+        study.folder.name: PublicScores(**{way: PublicScore(**score) for way, score in scores.items()})
         for study in studies
         if is_complete(study) and (scores := _document(study)["public_table"])
     }

@@ -10,7 +10,6 @@ HOW_TO_READ = {
     "thresholds were chosen on the images scored here, and masks are compared at 224 x 224, stretched.",
     "lesion-70-30": "Protocol lesion-70-30, as the public segmentation table: lesion images alone, near-duplicates "
     "stand on both sides of the split, epoch, temperature and thresholds were chosen on the images scored here, and "
-    "masks are compared at 256 x 256, stretched. Dice and IoU are means over images; the table pools the pixels of a "
-    "batch.",
+    "masks are compared at 256 x 256, stretched.",
 }
 """A sentence on the protocols whose numbers flatter."""

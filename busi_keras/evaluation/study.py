@@ -10,7 +10,7 @@ from busi_keras.data.marks import MARKED
 from busi_keras.data.public_splits import VALIDATION
 from busi_keras.evaluation.intervals import RESAMPLES, Interval, group_numbers, metric_intervals
 from busi_keras.evaluation.protocols import HOW_TO_READ
-from busi_keras.evaluation.public_table import PublicScore, public_score
+from busi_keras.evaluation.public_table import PublicScores, public_scores
 from busi_keras.evaluation.scores import ImageScore, Metrics, summarize
 
 SMALL_LESION = 0.05
@@ -57,7 +57,7 @@ class Study:
     undisputed: dict[str, Interval] | None
     subsets: dict[str, Metrics]
     epochs: tuple[dict[str, Any], ...]
-    public: PublicScore | None
+    public: PublicScores | None
     external: ExternalSource | None
     note: str
 
@@ -114,7 +114,7 @@ def sum_up(
         _intervals(undisputed, groups, resamples) if undisputed else None,
         _subsets(scores, conflicting, marks),
         tuple(epochs),
-        public_score(splits) if experiment.protocol == "lesion-70-30" else None,
+        public_scores(splits) if experiment.protocol == "lesion-70-30" else None,
         external,
         _note(experiment, splits, external),
     )

@@ -65,4 +65,4 @@ def test_a_study_says_how_its_numbers_must_be_read() -> None:
     assert notes["kfold"] == ""
     assert "too good" in notes["leaky"]
     assert "224 x 224" in notes["seed"]
-    assert "the table pools the pixels of a batch" in notes["lesion-70-30"]
+    assert "256 x 256, stretched" in notes["lesion-70-30"]

@@ -15,7 +15,7 @@ NORMAL = CLASSES.index("normal")
 
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")
 SEGMENTERS = ("unet", "attention-unet")
-BACKBONES = ("resnet50", "mobilenet-v2")
+BACKBONES = ("resnet50", "mobilenet-v2", "efficientnet-lite0", "efficientnet-lite2")
 PROTOCOLS = ("grouped", "seed", "kfold", "leaky", "lesion-70-30", "external")
 FOLDED_PROTOCOLS = ("kfold", "leaky", "lesion-70-30")
 """Those that `folds` and `fold` speak of."""

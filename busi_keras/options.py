@@ -28,11 +28,17 @@ Model = Annotated[
     ),
 ]
 
-Backbone = Annotated[str | None, typer.Option(help="resnet50 or mobilenet-v2.", show_default="resnet50")]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        help="resnet50, mobilenet-v2, efficientnet-lite0 or efficientnet-lite2.",
+        show_default="resnet50",
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(
-        help="What the backbone starts from: auto (ImageNet where cached or downloadable, else none), imagenet, "
+        help="What the backbone starts from: auto (ImageNet where at hand or downloadable, else none), imagenet, "
         "none, or a weights FILE; a .keras FILE of the same network is what all of it starts from.",
         show_default="auto",
     ),

@@ -236,7 +236,7 @@ def test_without_a_model_the_command_that_trains_one_is_named(tmp_path: Path, ph
 WRONG = {
     "approach": (["train", "--approach", "three-stage"], "--approach is 'three-stage'; it must be one of two-stage"),
     "size": (["train", "--image-size", "100"], "--image-size is 100; it must be a positive multiple of 32"),
-    "backbone": (["train", "--backbone", "vgg16"], "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2"),
+    "backbone": (["train", "--backbone", "vgg16"], "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2, "),
     "backend": (["train", "--backend", "mxnet"], "--backend is mxnet; it must be one of tensorflow, jax, torch"),
     "fold": (["train", "--fold", "7"], "--fold is 7; it must be from 0 to 4"),
     "folder": (["train", "--data", "nowhere"], "nowhere is no folder; name one that holds benign, malignant, normal"),

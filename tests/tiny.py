@@ -7,20 +7,17 @@ import keras
 from keras import layers
 
 from busi_keras.config import CHOICES
-from busi_keras.models.backbone import REGISTRY, Backbone
+from busi_keras.models.backbone import REGISTRY, Backbone, unit
+from busi_keras.models.imagenet import InstalledByPip
+from busi_keras.models.sampling import Tensor
 
 TINY = "tiny"
 CHANNELS = (4, 8, 8, 16, 24)
 
 
-def tiny_network(
-    include_top: bool,
-    weights: None,
-    input_tensor: keras.KerasTensor | None = None,
-    input_shape: tuple[int, int, int] | None = None,
-) -> keras.Model:
-    """Called as those of `keras.applications` are; has no stored weights."""
-    features = pixels = keras.Input(input_shape) if input_tensor is None else input_tensor
+def tiny_network(pixels: Tensor) -> keras.Model:
+    """As a `Backbone` has it."""
+    features = pixels
     for level, channels in enumerate(CHANNELS, start=1):
         features = layers.Conv2D(channels, 3, strides=2, padding="same", use_bias=False)(features)
         features = layers.BatchNormalization()(features)
@@ -31,7 +28,7 @@ def tiny_network(
 def register_tiny() -> None:
     """Makes it known to this process, as a `--backbone`, too."""
     taps = tuple(f"level_{level + 1}" for level in range(len(CHANNELS)))
-    REGISTRY[TINY] = Backbone(tiny_network, taps, "unit", imagenet_file="none.h5")
+    REGISTRY[TINY] = Backbone(tiny_network, taps, unit, InstalledByPip("no_such_package"))
     CHOICES["backbone"] = (*CHOICES["backbone"], TINY)
 
 

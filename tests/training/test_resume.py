@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import busi_keras.models  # noqa: F401  registers the layers
-from tests.tiny import TINY, tiny_network
+from busi_keras.models.backbone import REGISTRY
+from tests.tiny import TINY
 
 ROOT = Path(__file__).parents[2]
 FROZEN = 2
@@ -55,8 +56,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of weights of each backbone, so that training has a frozen phase."""
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("weights")
-    for name, application in ((TINY, tiny_network), ("mobilenet-v2", keras.applications.MobileNetV2)):
-        network = application(include_top=False, weights=None, input_shape=(32, 32, 3))
+    for name in (TINY, "mobilenet-v2"):
+        network = REGISTRY[name].network(keras.Input((32, 32, 3)))
         network.save_weights(folder / f"{name}.weights.h5")
     return folder
 

@@ -11,6 +11,7 @@ from busi_keras.evaluation.study_folder import StudyFolder
 
 MISSED = 0.05
 EMPTIED_ABOVE = (0.5, 0.3, 0.2, 0.1)
+"""The first is the network's own."""
 
 
 def limits(studies: Sequence[StudyFolder]) -> str:
@@ -23,14 +24,18 @@ def limits(studies: Sequence[StudyFolder]) -> str:
     if not scored:
         return "Not measured yet."
     name, images = max(scored.items(), key=lambda item: item[1].lesion_dice())
-    found = images.dice[images.lesion] >= MISSED
+    found = images.dice >= MISSED
+    missed = images.lesion & ~found
+    as_normal = missed & (images.normal_probability > EMPTIED_ABOVE[0])
+    elsewhere = missed & ~images.clean
     lines = [
         f"| `{name}`: mask emptied where p(normal) > | lesion Dice | normals clean | Dice |",
         "|---|---|---|---|",
         *map(images.row, EMPTIED_ABOVE),
         "",
-        f"{(~found).sum()} of {found.size} lesions are missed altogether (Dice < {MISSED}); the lesion Dice of the "
-        f"others is {images.dice[images.lesion][found].mean():.3f}.",
+        f"{missed.sum()} of {images.lesion.sum()} lesions are missed altogether (Dice < {MISSED}): {as_normal.sum()} "
+        f"images are taken for normal, in {elsewhere.sum()} something else is marked. The lesion Dice of the others is "
+        f"{images.dice[images.lesion & found].mean():.3f}.",
     ]
     return "\n".join(lines)
 

@@ -16,6 +16,8 @@ from busi_keras.models.torch_file import read_state_dict
 from busi_keras.network import reachable
 
 WEIGHTS_SERVER = "https://storage.googleapis.com"
+INPUT_SHAPE = (224, 224, 3)
+"""Some networks of `keras.applications` have weights for each of several; these are the usual ones."""
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class DownloadedByKeras:
             raise UsageError(f"{self.file} could not be loaded ({error}); give --weights none or FILE") from error
 
     def _load(self) -> keras.Model:
-        return self.application(include_top=False, weights="imagenet")
+        return self.application(include_top=False, weights="imagenet", input_shape=INPUT_SHAPE)
 
     def _cached(self) -> bool:
         return (_cache_folder() / self.file).is_file()

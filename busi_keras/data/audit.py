@@ -1,6 +1,5 @@
 """What is wrong with a data set: broken files, unfit masks, duplicates, contradicting labels, leaks, marks."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from busi_keras.config import NORMAL
-from busi_keras.data.busi import Record, natural_order
+from busi_keras.data.busi import Record
 from busi_keras.data.duplicates import groups, near_duplicate_pairs
 from busi_keras.data.marks import MARKED, extremes, mark_score
 from busi_keras.errors import UsageError
@@ -22,7 +21,6 @@ OUTLIER = 3.5
 """Robust z-score, Iglewicz and Hoaglin, 1993."""
 
 _NOT_GREY = 16
-_BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Audit:
     Attributes:
         images: in natural order of their names.
         groups: near-duplicates, two names and more each.
-        identical: of them, those that are equal pixel for pixel.
+        identical: among them, those that are equal pixel for pixel.
         conflicts: groups whose images do not all have one label.
         leaks: groups, and images, that a given split has in more than one part; a sentence each.
     """
@@ -93,27 +91,26 @@ def audit(
         progress: called with each record and its pixels, None where it does not decode.
     """
     facts: list[ImageFacts] = []
-    digests: dict[bytes, list[str]] = {}
 
-    def images() -> Iterator[np.ndarray]:
+    def images() -> Iterator[np.ndarray | None]:
         for record in records:
             image = None
             try:
                 image = read_image(record.image)
                 facts.append(_facts(record, image))
-                digests.setdefault(_digest(image), []).append(record.name)
             except UsageError as error:
                 facts.append(ImageFacts(record.name, record.label, (str(error),), masks=len(record.masks)))
             progress(record, image)
-            yield _BLANK if image is None else image
+            yield image
 
     names = [record.name for record in records]
-    found = tuple(tuple(group) for group in groups(near_duplicate_pairs(names, images()), names))
+    pairs = near_duplicate_pairs(names, images())
+    found = tuple(map(tuple, groups(pairs, names)))
     label_of = {record.name: record.label for record in records}
     return Audit(
         images=tuple(_with_outliers(facts)),
         groups=found,
-        identical=tuple(tuple(sorted(same, key=natural_order)) for same in digests.values() if len(same) > 1),
+        identical=tuple(map(tuple, groups((pair for pair in pairs if pair.identical), names))),
         conflicts=tuple(group for group in found if len({label_of[name] for name in group}) > 1),
         leaks=tuple(_leaks(found, parts or {})),
     )
@@ -122,13 +119,16 @@ def audit(
 def _facts(record: Record, image: np.ndarray) -> ImageFacts:
     problems: list[str] = []
     remarks: list[str] = []
+    masks = {path: _usable_mask(path, image, problems) for path in record.masks}
     union = np.zeros(image.shape[:2], bool)
-    for path in record.masks:
-        union |= _usable_mask(path, image, problems)
+    for path, mask in masks.items():
+        if mask is None:
+            continue
+        union |= mask
+        if record.label != NORMAL and not mask.any():
+            problems.append(f"{record.name} shows a lesion, but its mask {path.name} is empty")
     if not record.masks and record.label != NORMAL:
         problems.append(f"{record.name} shows a lesion and has no mask")
-    elif record.label != NORMAL and not union.any():
-        problems.append(f"{record.name} shows a lesion, but its mask is empty")
     elif record.label == NORMAL and union.any():
         problems.append(f"{record.name} is normal, but its mask is not empty")
     darkest, brightest = extremes(image)
@@ -159,22 +159,18 @@ def _facts(record: Record, image: np.ndarray) -> ImageFacts:
     )
 
 
-def _usable_mask(path: Path, image: np.ndarray, problems: list[str]) -> np.ndarray:
-    nothing = np.zeros(image.shape[:2], bool)
+def _usable_mask(path: Path, image: np.ndarray, problems: list[str]) -> np.ndarray | None:
+    """A mask that fits its image; None, and a problem more, where it does not."""
     try:
         mask = read_mask(path)
     except UsageError as error:
         problems.append(str(error))
-        return nothing
-    if mask.shape != nothing.shape:
+        return None
+    if mask.shape != image.shape[:2]:
         height, width = mask.shape
         problems.append(f"{path} is {width} x {height}, its image {image.shape[1]} x {image.shape[0]}")
-        return nothing
+        return None
     return mask
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
 
 
 def _with_outliers(facts: Sequence[ImageFacts]) -> Iterator[ImageFacts]:

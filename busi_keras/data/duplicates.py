@@ -21,6 +21,7 @@ count, and how many pairs of an image are scored, are all limited (`results/ever
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,30 +32,41 @@ from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from busi_keras.data.busi import natural_order
-from busi_keras.data.keypoints import make_frame
+from busi_keras.data.keypoints import Frame, make_frame
 from busi_keras.data.proposals import candidates
 from busi_keras.data.registration import overlap_score
 
 THRESHOLD = 0.41  # scores at and above it make a pair
+_BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images of one frame: names, `first` before `second` in natural order, and a score in [0, 1]."""
+    """Two images of one frame.
+
+    Attributes:
+        first, second: names, in natural order.
+        score: in [0, 1]; 1 of identical images.
+        identical: equal pixel for pixel.
+    """
 
     first: str
     second: str
     score: float
+    identical: bool = False
 
 
 def near_duplicate_pairs(
-    names: Sequence[str], images: Iterable[np.ndarray], threshold: float = THRESHOLD
+    names: Sequence[str], images: Iterable[np.ndarray | None], threshold: float = THRESHOLD
 ) -> list[Pair]:
     """Pairs of images that show the same frame, in natural order of their names.
 
+    Of images that are equal pixel for pixel, the first makes an identical pair with each other one.
+
     Args:
         names: one unique name per image.
-        images: uint8, (H, W, 3) or (H, W), any sizes; read one by one and not kept.
+        images: uint8, (H, W, 3) or (H, W), any sizes; read one by one and not kept. None, one that cannot be read, is
+            in no pair.
         threshold: least score of a pair, in (0, 1].
 
     Raises:
@@ -65,17 +77,23 @@ def near_duplicate_pairs(
     if len(set(names)) != len(names):
         raise ValueError("names must be unique: a name stands for one image")
     scores: dict[tuple[int, int], float] = defaultdict(float)
+    frames: list[Frame] = []
+    first_with: dict[bytes, int] = {}
+    identical = set()
     with threadpool_limits(1):  # products of small matrices: threads wait for each other, for minutes on a busy machine
-        frames = [make_frame(_checked(name, image)) for name, image in zip(names, images, strict=True)]
+        for index, (name, image) in enumerate(zip(names, images, strict=True)):
+            frames.append(make_frame(_BLANK if image is None else _checked(name, image)))
+            if image is not None and (first := first_with.setdefault(_digest(image), index)) != index:
+                identical.add((first, index))
         for mirrored in (False, True):
             for first, second, placement in candidates(frames, mirrored):
                 score = overlap_score(frames[first], frames[second], placement)
                 scores[first, second] = max(scores[first, second], score)
     found = []
-    for ends, score in scores.items():
+    for ends, score in (scores | dict.fromkeys(identical, 1.0)).items():
         if score >= threshold:
             first_name, second_name = sorted((names[end] for end in ends), key=natural_order)
-            found.append(Pair(first_name, second_name, score))
+            found.append(Pair(first_name, second_name, score, ends in identical))
     return sorted(found, key=lambda pair: (natural_order(pair.first), natural_order(pair.second)))
 
 
@@ -104,6 +122,10 @@ def group_of(names: Iterable[str], groups: Iterable[Sequence[str]]) -> dict[str,
     """Every name -> the first name of its group; an image in no group is its own."""
     first = {name: group[0] for group in groups for name in group}
     return {name: first.get(name, name) for name in names}
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
 
 
 def _checked(name: str, image: np.ndarray) -> np.ndarray:

@@ -64,12 +64,35 @@ class Split:
     @classmethod
     def read(cls, path: Path) -> "Split":
         """The split that `write` wrote; raises `UsageError` where the file does not hold one."""
+        if not path.exists():
+            raise UsageError(f"{path.parent} has no {path.name}; finish its training with --resume")
         try:
-            return cls(**{part: tuple(names) for part, names in json.loads(path.read_text()).items()})
-        except FileNotFoundError:
-            raise UsageError(f"{path.parent} has no {path.name}; finish its training with --resume") from None
-        except (OSError, AttributeError, TypeError, ValueError) as error:
+            return cls(**_parts(path))
+        except (OSError, TypeError, ValueError) as error:
             raise UsageError(f"{path} is no split ({error}); train again into a new folder") from None
+
+
+def read_parts(path: Path) -> dict[str, tuple[str, ...]]:
+    """The names of each part, whatever the parts are called, and also where a name stands in several of them.
+
+    Args:
+        path: a JSON object of lists of names.
+
+    Raises:
+        UsageError: the file does not hold that.
+    """
+    try:
+        return _parts(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is no split ({error}); name a run's split.json") from None
+
+
+def _parts(path: Path) -> dict[str, tuple[str, ...]]:
+    found = json.loads(path.read_text())
+    lists = list(found.values()) if isinstance(found, dict) else [None]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        raise ValueError("it holds no lists of names")
+    return {part: tuple(names) for part, names in found.items()}
 
 
 def grouped_split(records: Sequence[Record], group_of: Mapping[str, str], seed: int) -> Split:

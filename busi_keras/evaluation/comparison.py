@@ -16,9 +16,10 @@ from busi_keras.evaluation.intervals import (
     paired_differences,
 )
 from busi_keras.evaluation.protocols import STRETCHED
-from busi_keras.evaluation.scores import ImageScore, summarize
+from busi_keras.evaluation.scores import ImageScore, ScoreTable
 from busi_keras.evaluation.study_folder import StudyFolder
 
+BOTH = "HD95, surface distance and pixel precision: on the images where both marked something."
 SELECTIONS = {None: "all", True: "with near-duplicates", False: "without near-duplicates"}
 
 
@@ -27,7 +28,7 @@ class Difference:
     """One score of two studies.
 
     Attributes:
-        first, second: on all images; None where it is not defined.
+        first, second: on the images where both have it; None where there are none.
         interval: of the first less the second.
         better: `first` or `second` where the interval leaves 0 out, else `not decided`.
     """
@@ -74,7 +75,7 @@ class Comparison:
         settings = (
             f"{self.first} has {'; '.join(self.settings)}." if self.settings else "Trained by the same experiment."
         )
-        return "\n".join([header, "|---|---|---|---|---|", *rows, "", settings])
+        return "\n".join([header, "|---|---|---|---|---|", *rows, "", BOTH, "", settings])
 
 
 def compare_studies(
@@ -112,8 +113,9 @@ def compare_studies(
         if not shared:
             raise UsageError(f"no image that both scored is {SELECTIONS[duplicated]}; compare all of them")
     pair = [[scores[key] for key in shared] for scores in (ones, others)]
+    tables = ScoreTable.of(pair[0]).paired(ScoreTable.of(pair[1]))
     numbers = group_numbers([name for name, _ in shared], groups)
-    estimates = [headline(summarize(scores)) for scores in pair]
+    estimates = [headline(table.metrics()) for table in tables]
     differences = {
         name: Difference(estimates[0][name], estimates[1][name], interval, _better(name, interval))
         for name, interval in paired_differences(pair[0], pair[1], numbers, resamples).items()

@@ -108,11 +108,13 @@ def paired_differences(
 ) -> dict[str, Interval]:
     """Intervals of the first's headline scores less the second's: the paired bootstrap.
 
+    Means are over the images where both have the score: HD95 where both marked something, say.
+
     Args:
         first, second: two networks' scores of the same images in the same order.
         groups: as in `bootstrap`.
     """
-    tables = ScoreTable.of(first), ScoreTable.of(second)
+    tables = ScoreTable.of(first).paired(ScoreTable.of(second))
 
     def differences(chosen: np.ndarray) -> dict[str, float | None]:
         ones, others = (headline(table.take(chosen).metrics()) for table in tables)

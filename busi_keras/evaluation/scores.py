@@ -1,7 +1,7 @@
 """Scores of predicted masks and classes. Conventions are stated where they change the number."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -219,6 +219,15 @@ class ScoreTable:
             None if self.probabilities is None else self.probabilities[chosen],
             self.values.take(chosen, axis=1),
         )
+
+    def paired(self, other: "ScoreTable") -> tuple["ScoreTable", "ScoreTable"]:
+        """This table and one of the same images, each without the values that the other lacks.
+
+        A mean over the images that have a score is else of other images: HD95 of whoever misses the hard lesions.
+        """
+        lacking = np.isnan(self.values) | np.isnan(other.values)
+        one, two = (replace(table, values=np.where(lacking, np.nan, table.values)) for table in (self, other))
+        return one, two
 
     def metrics(self) -> Metrics:
         """The metrics of all images of the table."""

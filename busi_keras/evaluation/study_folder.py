@@ -19,6 +19,8 @@ from busi_keras.evaluation.scores import ImageScore
 from busi_keras.evaluation.study import ExternalSource, Study, sum_up
 from busi_keras.files import replacing, write_text
 
+PARTITIONS = ("kfold", "leaky")
+"""Protocols whose folds hold out each image once."""
 FOLD_FILES = ("metrics.json", "predictions.csv", "history.jsonl", "experiment.json", "split.json")
 """What makes a fold finished."""
 
@@ -185,10 +187,17 @@ class StudyFolder:
         return ExternalSource(found["name"], found["fingerprint"], tuple(found["left_out"]))
 
     def splits(self) -> list[list[ImageScore]]:
-        """The scores that count, a list a finished fold; of protocol `external`, those on the other folder."""
+        """The scores that count, a list a finished fold; of protocol `external`, those on the other folder.
+
+        Raises:
+            UsageError: a fold was scored last on another part, or folds of one partition hold out the same image.
+        """
         if self.experiment.protocol == "external":
             return [read_predictions(self.external / "predictions.csv")]
-        return [fold.scores() for fold in self.finished()]
+        scores = {fold: fold.scores() for fold in self.finished()}
+        if self.experiment.protocol in PARTITIONS:
+            _require_disjoint(scores)
+        return list(scores.values())
 
     def sum_up(self, resamples: int = RESAMPLES) -> Study:
         """The finished folds, pooled.
@@ -206,6 +215,19 @@ class StudyFolder:
             write_predictions(part, study.scores)
         write_text(self.table_file, table + "\n")
         write_text(self.study_file, json.dumps(study.to_json(), indent=2) + "\n")
+
+
+def _require_disjoint(scores: Mapping[Fold, Sequence[ImageScore]]) -> None:
+    """Each image is held out once."""
+    held_out_by: dict[str, Fold] = {}
+    for fold, of_fold in scores.items():
+        for score in of_fold:
+            other = held_out_by.setdefault(score.name, fold)
+            if other is not fold:
+                raise UsageError(
+                    f"{other.folder} and {fold.folder.name} beside it both hold out {score.name}: they are folds of "
+                    "two partitions; move one of them away and repeat its training"
+                )
 
 
 def chosen_and_last(history: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -10,7 +10,8 @@ import numpy as np
 from busi_keras.config import CLASSES
 from busi_keras.data.audit import Audit, ImageFacts, audit
 from busi_keras.data.busi import Record, read_busi
-from busi_keras.data.split import PARTS, Split
+from busi_keras.data.split import read_parts
+from busi_keras.errors import UsageError
 from busi_keras.files import replacing, write_text
 from busi_keras.report.audit_report import audit_page, thumbnail
 from busi_keras.workflows.console import progress_bar
@@ -55,13 +56,17 @@ def audit_folder(folder: Path, output: Path, split: Path | None = None) -> Audit
 
     Args:
         output: where to.
-        split: a run's `split.json`, to look for leaks in.
+        split: a run's `split.json`, or another JSON object of lists of names, to look for leaks in.
 
     Raises:
-        UsageError: the folder is not in BUSI's layout, the split cannot be read, or the disk is full.
+        UsageError: the folder is not in BUSI's layout, the split cannot be read or is another folder's, or the disk is
+            full.
     """
     records = read_busi(folder)
-    parts = {part: Split.read(split).part(part) for part in PARTS} if split else {}
+    parts = read_parts(split) if split else {}
+    unknown = {name for names in parts.values() for name in names} - {record.name for record in records}
+    if unknown:
+        raise UsageError(f"{split} names {min(unknown)}, which {folder} lacks; audit the folder that was split")
     thumbnails: dict[str, bytes] = {}
     with progress_bar("looking at images, and for near-duplicates", len(records)) as advance:
 

@@ -22,6 +22,7 @@ from busi_keras.data.split import (
     whole_split,
 )
 from busi_keras.errors import UsageError
+from busi_keras.imaging import read_image
 from busi_keras.training.run import Run
 
 SHOWN_PROBLEMS = 5
@@ -138,7 +139,8 @@ def groups_among(
     """Near-duplicate groups of two and more of these images.
 
     Args:
-        problems: takes the problem of each file that is broken, by the record's name; such a file is in no group.
+        problems: takes the problem of each record that cannot be used, by its name. Groups are those of all images
+            that can be read, so that they do not hang on masks.
         progress: called after each image.
     """
     names = [record.name for record in records]
@@ -161,15 +163,22 @@ def find_groups(folder: Path) -> list[list[str]]:
 
 def _readable(
     records: Sequence[Record], problems: dict[str, str], progress: Callable[[], None] = lambda: None
-) -> Iterator[np.ndarray]:
-    """Each record's image; a blank one in place of a broken one, whose problem is noted."""
+) -> Iterator[np.ndarray | None]:
+    """Each record's image, None where it does not decode; the problem of one that cannot be used is noted."""
     for record in records:
         progress()
         try:
             yield read_sample(record).image
         except UsageError as error:
             problems[record.name] = str(error)
-            yield np.zeros((64, 64, 3), np.uint8)
+            yield _image_alone(record)
+
+
+def _image_alone(record: Record) -> np.ndarray | None:
+    try:
+        return read_image(record.image)
+    except UsageError:
+        return None
 
 
 def _require_classes(records: Sequence[Record], classes: Sequence[str]) -> None:

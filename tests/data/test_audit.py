@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from busi_keras.data.audit import ImageFacts, audit
 from busi_keras.data.busi import read_busi
@@ -41,17 +41,21 @@ def test_each_defect_is_named(folder: Path) -> None:
     (benign / "benign (4).png").write_bytes((benign / "benign (4).png").read_bytes()[:90])
     normal = folder / "normal" / "normal (1).png"
     Image.new("L", Image.open(normal).size, 255).save(normal.with_name("normal (1)_mask.png"))
+    Image.new("L", Image.open(benign / "benign (5).png").size).save(benign / "benign (5)_mask_1.png")
     found = facts(folder)
     for name, problem in {
         "benign/benign (1).png": "has no mask",
         "benign/benign (2).png": "is 9 x 9",
-        "benign/benign (3).png": "its mask is empty",
+        "benign/benign (3).png": "its mask benign (3)_mask.png is empty",
         "benign/benign (4).png": "is damaged",
+        "benign/benign (5).png": "its mask benign (5)_mask_1.png is empty",
         "normal/normal (1).png": "its mask is not empty",
     }.items():
-        assert any(problem in sentence for sentence in found[name].problems), (name, found[name])
+        (sentence,) = found[name].problems
+        assert problem in sentence
     assert found["benign/benign (4).png"].brightness is None
-    assert sum(bool(image.problems) for image in found.values()) == 5
+    assert sum(bool(image.problems) for image in found.values()) == 6
+    assert found["benign/benign (5).png"].remarks[0] == "2 masks"
 
 
 def test_one_image_under_two_labels_conflicts(folder: Path) -> None:
@@ -90,12 +94,38 @@ def test_what_is_unusual_is_remarked(folder: Path) -> None:
     assert {"coloured", "unusual size", "unusual contrast"} <= set(remarks)
 
 
-def test_text_drawn_on_an_image_raises_the_score() -> None:
-    from PIL import ImageDraw
+def test_a_lesion_that_is_marked_beside_the_scan_is_remarked(folder: Path) -> None:
+    rng = np.random.default_rng(2)
+    image, mask = np.zeros((100, 900, 3), np.uint8), np.zeros((100, 900), np.uint8)
+    image[:, :100] = rng.integers(20, 200, (100, 100, 1))
+    mask[20:60, 80:120] = 255
+    Image.fromarray(image).save(folder / "benign" / "benign (1).png")
+    Image.fromarray(mask).save(folder / "benign" / "benign (1)_mask.png")
+    remarks = facts(folder)["benign/benign (1).png"].remarks
+    assert {"50% of the mask lies where the image is black", "unusual shape"} <= set(remarks)
 
-    rng = np.random.default_rng(1)
-    grey = np.clip(rng.normal(90, 25, (400, 500)), 0, 255).astype(np.uint8)
-    plain = Image.fromarray(grey).convert("RGB")
-    drawn = plain.copy()
+
+def test_drawn_marks_and_unusual_brightness_are_remarked(folder: Path) -> None:
+    Image.fromarray(with_text(grey_scan())).save(folder / "normal" / "normal (1).png")
+    Image.fromarray(np.random.default_rng(1).integers(240, 250, (64, 64), np.uint8)).save(
+        folder / "normal" / "normal (2).png"
+    )
+    found = facts(folder)
+    assert "marks are drawn on it" in found["normal/normal (1).png"].remarks
+    assert "unusual brightness" in found["normal/normal (2).png"].remarks
+
+
+def test_text_drawn_on_an_image_raises_the_score() -> None:
+    scan = grey_scan()
+    assert mark_score(scan) < MARKED < mark_score(with_text(scan))
+
+
+def grey_scan() -> np.ndarray:
+    grey = np.clip(np.random.default_rng(1).normal(90, 25, (400, 500)), 0, 255).astype(np.uint8)
+    return np.stack([grey] * 3, axis=2)
+
+
+def with_text(scan: np.ndarray) -> np.ndarray:
+    drawn = Image.fromarray(scan)
     ImageDraw.Draw(drawn).text((30, 350), "RT UOQ 10:00", fill="white", font_size=28)
-    assert mark_score(np.asarray(plain)) < MARKED < mark_score(np.asarray(drawn))
+    return np.asarray(drawn)

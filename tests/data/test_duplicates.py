@@ -83,12 +83,23 @@ def test_shared_annotations_alone_do_not_merge() -> None:
     assert near_duplicate_pairs([str(seed) for seed in range(8)], [annotated(speckle(seed)) for seed in range(8)]) == []
 
 
-def test_images_without_texture_are_merged_with_nothing() -> None:
+def test_images_without_texture_are_merged_with_their_equals_alone() -> None:
     noise = np.random.default_rng(0).integers(60, 64, (300, 400), dtype=np.uint8)
     ramp = np.linspace(0, 255, 400, dtype=np.uint8)[None].repeat(300, axis=0)
     black, gray = np.zeros((300, 400), np.uint8), np.full((200, 500, 3), 90, np.uint8)
     images = [black, gray, noise, ramp, black, speckle(1), speckle(2), np.zeros((1, 1), np.uint8)]
-    assert near_duplicate_pairs([str(index) for index in range(len(images))], images) == []
+    assert near_duplicate_pairs([str(index) for index in range(len(images))], images) == [Pair("0", "4", 1.0, True)]
+
+
+def test_a_small_scan_in_a_black_screen_is_merged_with_its_equal() -> None:
+    screen = np.zeros((400, 600), np.uint8)
+    screen[100:230, 100:230] = speckle(3)[:130, :130]
+    assert near_duplicate_pairs(["a", "b", "c"], [screen, screen.T.copy(), screen]) == [Pair("a", "c", 1.0, True)]
+
+
+def test_images_that_cannot_be_read_are_in_no_pair() -> None:
+    (pair,) = near_duplicate_pairs(["a", "b", "c", "d"], [None, speckle(0), None, cropped(speckle(0))])
+    assert (pair.first, pair.second, pair.identical) == ("b", "d", False)
 
 
 def test_nothing_to_compare_gives_no_pairs() -> None:

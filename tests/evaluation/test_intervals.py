@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from busi_keras.evaluation.intervals import (
     metric_intervals,
     paired_differences,
 )
-from busi_keras.evaluation.scores import ImageScore, Overlap
+from busi_keras.evaluation.scores import ImageScore, Overlap, summarize
+from busi_keras.evaluation.surface import SurfaceDistance
 
 
 def interval_of_mean(values: np.ndarray, groups: Sequence[int], resamples: int = 1000, seed: int = 0) -> Interval:
@@ -54,6 +56,20 @@ def test_a_paired_difference_is_surer_than_two_intervals() -> None:
     assert dice.high - dice.low < 0.2 * (alone.high - alone.low)
     assert found["iou"] == Interval(0, 0, 0)
     assert found["accuracy"] == Interval(None, None, None)
+
+
+def test_who_misses_the_hard_lesions_has_no_better_hd95() -> None:
+    rng = np.random.default_rng(3)
+    distances = rng.uniform(10, 90, 200)
+    every = [
+        replace(one, surface=SurfaceDistance(d, d / 3, 500.0))
+        for one, d in zip(scores_of(distances), distances, strict=True)
+    ]
+    easy_alone = [one if one.surface.hd95_px < 50 else replace(one, surface=None) for one in every]
+    assert summarize(easy_alone).hd95_px < summarize(every).hd95_px - 15
+    for pair in ((easy_alone, every), (every, easy_alone)):
+        found = paired_differences(*pair, range(200), resamples=20)
+        assert {found[name] for name in ("hd95_px", "surface_distance_percent")} == {Interval(0, 0, 0)}
 
 
 def test_images_of_no_group_are_groups_of_their_own_and_repeat_with_their_number() -> None:

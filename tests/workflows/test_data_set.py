@@ -1,5 +1,6 @@
 """Which images a protocol uses, before anything is trained."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from busi_keras.data.busi import Record, read_busi
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.workflows.data_set import new_split
+from busi_keras.workflows.looks import look_over
 
 ASKED = Experiment("multitask-cnn", "phantom")
 
@@ -38,6 +40,31 @@ def test_near_duplicates_that_are_known_are_not_looked_for(phantom_folder: Path)
     for split in splits:
         assert sum(not set(names[:4]).isdisjoint(split.part(part)) for part in PARTS) == 1
     assert new_split(asked, records, near_duplicates=[]) == new_split(asked, records)
+
+
+@pytest.mark.parametrize("broken", ["mask", "image"])
+def test_folds_are_of_one_partition_whoever_looked_for_near_duplicates(
+    phantom_folder: Path, tmp_path: Path, broken: str
+) -> None:
+    data = Path(shutil.copytree(phantom_folder, tmp_path / "data"))
+    frame = (data / "benign" / "benign (1).png").read_bytes()
+    mask = (data / "benign" / "benign (1)_mask.png").read_bytes()
+    for number in (80, 90, 91):  # of one frame; what is broken of the first changes the group's name
+        (data / "benign" / f"benign ({number}).png").write_bytes(frame)
+        (data / "benign" / f"benign ({number})_mask.png").write_bytes(mask)
+    bad = data / "benign" / ("benign (1)_mask.png" if broken == "mask" else "benign (1).png")
+    bad.write_bytes(bad.read_bytes()[:60])
+    records = read_busi(data)
+    asked = replace(ASKED, protocol="kfold", folds=3, skip_bad=True)
+    first = new_split(asked, records)
+    known = look_over(records).groups
+    copies = [f"benign/benign ({number}).png" for number in (80, 90, 91)]
+    assert known == [["benign/benign (1).png", *copies] if broken == "mask" else copies]
+    assert new_split(asked, records, near_duplicates=known) == first
+    tested = [
+        name for fold in range(3) for name in new_split(replace(asked, fold=fold), records, near_duplicates=known).test
+    ]
+    assert sorted(tested) == sorted({record.name for record in records} - {"benign/benign (1).png"})
 
 
 def test_the_other_protocols_need_all_three_classes(phantom_folder: Path) -> None:

@@ -92,6 +92,14 @@ def test_a_fold_that_was_scored_on_another_part_is_not_pooled(
         run_study({**ASKED, "folds": 2}, str(phantom_folder), folder)
 
 
+def test_folds_of_two_partitions_are_not_pooled(make_study: MakeStudy, phantom_folder: Path, tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", "kfold", range(2))
+    for name in ("split.json", "predictions.csv", "metrics.json"):
+        shutil.copy(folder / "fold-0" / name, folder / "fold-1" / name)
+    with pytest.raises(UsageError, match=r"fold-0 and fold-1 beside it both hold out benign/.*: they are folds of two"):
+        run_study({"protocol": "kfold", "approach": "multitask-cnn", "folds": 2}, str(phantom_folder), folder)
+
+
 def test_an_external_folder_is_scored_without_what_was_trained_on(
     make_study: MakeStudy, stored_network: Path, phantom_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,6 +94,8 @@ class Card:
         )
         stages = ", ".join(f"{stage} {done['chosen']} of {done['trained']}" for stage, done in self.epochs.items())
         shown = {name: value for name, value in self.scores.items() if isinstance(value, int | float | None)}
+        if areas := self.scores.get("auc"):
+            shown["malignant_auc"] = areas["malignant"]
         scores = [
             f"| {name.replace('_', ' ')} | {'not defined' if value is None else f'{value:.4g}'} | "
             f"{' to '.join(f'{end:.4g}' for end in self.intervals.get(name, ()))} |"
@@ -124,6 +126,7 @@ class Card:
                 "| score | value | 95 % interval, over groups of near-duplicates |",
                 "|---|---|---|",
                 *scores,
+                *self._classes(),
                 "",
                 f"## Operating thresholds, chosen on validation; temperature {self.temperature:.3f}",
                 "",
@@ -146,6 +149,19 @@ class Card:
                 "",
             ]
         )
+
+    def _classes(self) -> list[str]:
+        """A table of the classes' own scores; empty without a label head."""
+        columns = ("precision", "recall", "f1", "auc")
+        rows = [
+            f"| {name} | {found['support']} | "
+            + " | ".join("not defined" if found[column] is None else f"{found[column]:.4g}" for column in columns)
+            + " |"
+            for name, found in self.scores.get("classes", {}).items()
+            if any(found[column] is not None for column in columns)
+        ]
+        header = ["", "| class | n | precision | recall | F1 | AUC against the rest |", "|---|---|---|---|---|---|"]
+        return [*header, *rows] if rows else []
 
     def _done_by(self, threshold: str) -> str:
         """What a threshold did on the scored images, as the end of a sentence."""

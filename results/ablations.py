@@ -1,24 +1,34 @@
-"""`ABLATIONS.md`: what each change to the headline study did, helped or not, from `results/ablations/`."""
+"""`ABLATIONS.md`: what each change to a study did, helped or not, from `results/ablations/`."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from busi_keras.evaluation.comparison import Comparison, Difference, signed
+from busi_keras.evaluation.comparison import Comparison, Difference, compare_studies, signed
 from busi_keras.evaluation.intervals import Interval
+from busi_keras.evaluation.study_folder import StudyFolder
+from busi_keras.files import write_text
+from results.studies import take_folds
 
 PAGE = "ABLATIONS.md"
 FOLDER = "ablations"
+PREFIX = "ablation-"
+BASE = "kfold-multitask-cnn-mobilenet-v2-128px"
 SEED_NOISE = "seed_noise.json"
 SHOWN = ("lesion_dice", "normal_clean", "accuracy", "malignant_auc", "brier", "false_finds")
 HEAD = """# Ablations
 
-One change at a time, on the same held-out images, by paired bootstrap over groups of near-duplicates. Each file in
-`ablations/` is what `python cli.py compare CHANGED BASE --json` printed, all scores in it, with a `note` where there is
-more to say; this page is written from them by `python results/update.py`.
+One change at a time, on the same held-out images, by paired bootstrap over groups of near-duplicates. So that two
+cores could try many, most were made to the headline's network at 128 px and 12 epochs, some on two or three of the five
+folds: base and n stand with each. At full size a change need not do the same. The base's `made.json` has its command; a
+change adds the option that it names. Each file in `ablations/` is what `python cli.py compare CHANGED BASE --json`
+printed, all scores in it, with a `note` where there is more to say; this page is written from them by
+`python results/update.py`.
 """
 LEGEND = """Changed less unchanged, with the 95 % interval; **bold** where it leaves 0 out. Brier score and false finds
 (an image) are better when less. Last columns: how many of all scores are decided, for the change and against it.
+HD95, surface distance and pixel precision are means over images where both networks marked something; changes that were
+measured without regard to that have none.
 """
 
 
@@ -45,6 +55,30 @@ class Change:
     def decided(self, side: str) -> dict[str, Difference]:
         """The scores that are better with the change (`first`), or without it (`second`)."""
         return {score: one for score, one in self.comparison.differences.items() if one.better == side}
+
+
+def is_change(folder: Path) -> bool:
+    """Whether a study's folder is called `ablation-NAME`: it differs from `BASE` in one setting."""
+    return folder.resolve().name.startswith(PREFIX)
+
+
+def take_change(folder: Path, results: Path) -> Path:
+    """Copies a changed study's finished folds into `results/ablations/NAME/`; what they changed goes into `NAME.json`.
+
+    A note that stands there stays.
+
+    Raises:
+        UsageError: as `take_study`.
+    """
+    name = folder.resolve().name.removeprefix(PREFIX)
+    place = results / FOLDER / name
+    take_folds(StudyFolder.open(folder), place)
+    base = StudyFolder(results / BASE)
+    found = compare_studies(StudyFolder(place), base, base.groups(), common=True)
+    file = place.with_name(f"{name}.json")
+    note = json.loads(file.read_text()).get("note", "") if file.exists() else ""
+    write_text(file, json.dumps({"note": note, **found.to_json()}, indent=2) + "\n")
+    return place
 
 
 def ablations_page(results: Path) -> str:

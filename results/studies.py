@@ -51,13 +51,30 @@ def take_study(folder: Path, results: Path) -> Path:
             `results/NAME/` has another experiment's folds.
     """
     study = StudyFolder.open(folder)
-    study.splits()  # refuses what was scored on other images than the fold's own
     place = results / folder.resolve().name
+    take_folds(study, place)
+    whole = (study.study_file, study.table_file, study.predictions_file, study.reliability_file)
+    known = (study.groups_file, study.marks_file)
+    for file in (*known, *(whole if is_complete(study) else ())):
+        if file.exists():
+            shutil.copy(file, place / file.name)
+    if study.external.exists():
+        shutil.copytree(study.external, place / study.external.name, dirs_exist_ok=True)
+    return place
+
+
+def take_folds(study: StudyFolder, place: Path) -> None:
+    """Copies the numbers of a study's finished folds into `place/fold-N/`.
+
+    Raises:
+        UsageError: as `take_study`.
+    """
+    study.splits()  # refuses what was scored on other images than the fold's own
     for fold in StudyFolder(place).begun():
         here = replace(study.experiment, fold=fold.experiment.fold)
         if differences := fold.experiment.differences(here):
             raise UsageError(
-                f"{fold.folder} is of another experiment than {folder} ({'; '.join(differences)}); "
+                f"{fold.folder} is of another experiment than {study.folder} ({'; '.join(differences)}); "
                 "remove it, or rename the study's folder"
             )
     for fold in study.finished():
@@ -68,14 +85,6 @@ def take_study(folder: Path, results: Path) -> Path:
         run = Run(fold.folder)
         write_text(target / "experiment.json", shared_experiment(run).to_json())
         write_text(target / MADE_FILE, json.dumps(made(run), indent=2) + "\n")
-    whole = (study.study_file, study.table_file, study.predictions_file)
-    known = (study.groups_file, study.marks_file)
-    for file in (*known, *(whole if is_complete(study) else ())):
-        if file.exists():
-            shutil.copy(file, place / file.name)
-    if study.external.exists():
-        shutil.copytree(study.external, place / study.external.name, dirs_exist_ok=True)
-    return place
 
 
 def is_complete(study: StudyFolder) -> bool:

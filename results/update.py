@@ -2,6 +2,7 @@
 
     python results/update.py runs/busi-multitask-resnet50 ...   # take runs in, then write the tables
     python results/update.py studies/kfold-multitask-cnn ...    # take in what a study has so far, then the tables
+    python results/update.py studies/ablation-boundary-loss     # the same of one that changes `ablations.BASE`
     python results/update.py                                    # write the tables alone
 
 Only numbers and plots of numbers are taken: no image of the data set, and no figure that shows one.
@@ -10,6 +11,8 @@ Only numbers and plots of numbers are taken: no image of the data set, and no fi
 import json
 import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from busi_keras.errors import UsageError  # noqa: E402
 from busi_keras.files import write_text  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
 from results import benchmarks  # noqa: E402
-from results.ablations import PAGE, ablations_page  # noqa: E402
+from results.ablations import PAGE, ablations_page, is_change, take_change  # noqa: E402
 from results.heat_maps import heat_map_table  # noqa: E402
 from results.limits import limits  # noqa: E402
 from results.made import MADE_FILE, made, shared_experiment  # noqa: E402
@@ -37,7 +40,7 @@ from results.studies import (  # noqa: E402
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
 NUMBERS = ("metrics.json", "predictions.csv", "history.jsonl", "split.json")
-PLOTS = ("history.png", "confusion.png", "roc.png")
+PLOTS = ("history.png", "confusion.png", "roc.png", "reliability.png")
 
 
 def take(run: Run) -> Path:
@@ -45,12 +48,12 @@ def take(run: Run) -> Path:
     files = [*(run.folder / name for name in NUMBERS), *(run.figures / name for name in PLOTS)]
     if missing := [file for file in files if not file.is_file()]:
         raise UsageError(f"{run.folder} is no finished run: it has no {missing[0].name}; name a run or a study")
+    if json.loads(run.metrics_file.read_text())["split"] != run.split.scored:
+        raise UsageError(f"{run.folder} was last scored on another part; python cli.py evaluate {run.folder} first")
     folder = RESULTS / run.folder.resolve().name
     folder.mkdir(exist_ok=True)
     for file in files:
         shutil.copy(file, folder / file.name)
-    if json.loads((folder / "metrics.json").read_text())["split"] != run.split.scored:
-        raise SystemExit(f"{run.folder} was last scored on another part; python cli.py evaluate {run.folder} first")
     write_text(folder / "experiment.json", shared_experiment(run).to_json())
     write_text(folder / MADE_FILE, json.dumps(made(run), indent=2) + "\n")
     return folder
@@ -103,11 +106,17 @@ def _row(folder: Path) -> str:
     return f"| {name} | {encoder(experiment)} | {epochs} | {' | '.join(cells)} | {sum(metrics['n'].values())} |"
 
 
+def _taker(folder: Path) -> Callable[[Path], Path]:
+    if not is_study(folder):
+        return lambda folder: take(Run(folder))
+    return partial(take_change if is_change(folder) else take_study, results=RESULTS)
+
+
 def main(folders: list[str]) -> None:
     """Takes runs and studies in, then writes README."""
     for folder in map(Path, folders):
         try:
-            taken = take_study(folder, RESULTS) if is_study(folder) else take(Run(folder))
+            taken = _taker(folder)(folder)
         except UsageError as error:
             raise SystemExit(f"error: {error}") from None
         print(f"taken into {taken.relative_to(ROOT)}")

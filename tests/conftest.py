@@ -118,11 +118,12 @@ def _drawn_score(rng: np.random.Generator, name: str, label: int, dice: float) -
 
 @pytest.fixture(scope="session")
 def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `.keras` file of an untrained two-stage network of 64 px, with its card."""
+    """The `.keras` file of an untrained two-stage network of 64 px, of temperature 2.5, with its card."""
     import keras
 
     from busi_keras.models import build_classifier, build_two_stage, build_unet
     from busi_keras.models.novelty import novelty_head
+    from busi_keras.models.temperature import set_temperature
     from tests.lively import lively
 
     keras.utils.set_random_seed(4)
@@ -134,6 +135,7 @@ def stored_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     novelty = novelty_head(network)
     features = np.random.default_rng(9).normal(size=(40, novelty.get_layer("texture").output.shape[-1]))
     novelty.get_layer("distance").fit(features.astype(np.float32))
+    set_temperature(network, 2.5)
     network.save(path)
     card = Card("two-stage", 64, "phantom", {}, "grouped", "none", TINY, {}, "test", {}, {}, "2026-11-23")
     attach_card(path, card)

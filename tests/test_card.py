@@ -5,8 +5,14 @@ from busi_keras.card import Card
 
 CARD = Card(
     "multitask-cnn", 64, "BUSI", {"train": {"benign": 3}}, "kfold", "none", "mobilenet-v2",
-    {"multitask-cnn": {"trained": 12, "chosen": 9}}, "test", {"dice": 0.75, "normal_clean": None, "n": {"benign": 3}},
-    {"python": "3.11"}, "2026-11-25", failures=("a.png: missed",), intervals={"dice": (0.5, 0.875)},
+    {"multitask-cnn": {"trained": 12, "chosen": 9}}, "test",
+    {
+        "dice": 0.75, "normal_clean": None, "n": {"benign": 3}, "auc": {"malignant": 0.9, "normal": None},
+        "classes": {"malignant": {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 4, "auc": 0.9},
+                    "normal": {"precision": None, "recall": None, "f1": None, "support": 0, "auc": None}},
+    },
+    {"python": "3.11"}, "2026-11-25", failures=("a.png: missed",),
+    intervals={"dice": (0.5, 0.875), "malignant_auc": (0.8, 0.95)},
     thresholds={"screening": 0.25}, operating={"screening": {"sensitivity": 0.9, "specificity": None}},
 )  # fmt: skip
 
@@ -26,6 +32,9 @@ def test_its_page_has_scores_with_intervals_and_says_what_is_not_defined() -> No
     assert page.startswith("# Model card: multitask-cnn, mobilenet-v2\n")
     assert "| dice | 0.75 | 0.5 to 0.875 |" in page
     assert "| normal clean | not defined |  |" in page
+    assert "| malignant auc | 0.9 | 0.8 to 0.95 |" in page
+    assert "| malignant | 4 | 0.5 | 0.25 | 0.3333 | 0.9 |" in page
+    assert "| normal | 0 " not in page
     assert "- a.png: missed" in page
     on = "- screening: probability of malignant from 0.250 on"
     assert f"{on}; on the test images sensitivity 0.900, specificity not defined" in page

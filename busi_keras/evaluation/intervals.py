@@ -58,7 +58,8 @@ class Interval:
 
     Attributes:
         estimate: on the images at hand; None where it is not defined.
-        low, high: percentile bootstrap interval; None where it is not defined in any resample.
+        low, high: percentile bootstrap interval; None where it is not defined in any resample. Of the calibration
+            error it leans upward: images that repeat fill bins less evenly, which adds error.
     """
 
     estimate: float | None

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, NORMAL, Experiment
 from busi_keras.data.marks import MARKED
 from busi_keras.data.public_splits import VALIDATION
+from busi_keras.evaluation.calibration import ReliabilityBin, reliability
 from busi_keras.evaluation.intervals import RESAMPLES, Interval, group_numbers, metric_intervals
 from busi_keras.evaluation.protocols import HOW_TO_READ
 from busi_keras.evaluation.public_table import PublicScores, public_scores
@@ -66,6 +69,14 @@ class Study:
         """Of each image that was scored, fold by fold."""
         return tuple(score for split in self.splits for score in split)
 
+    @property
+    def reliability(self) -> list[ReliabilityBin] | None:
+        """The reliability diagram of all scores, pooled; None without a label head."""
+        if self.metrics.confusion is None:
+            return None
+        probabilities = np.array([score.probabilities for score in self.scores])
+        return reliability(probabilities, np.array([score.label for score in self.scores]))
+
     def to_json(self) -> dict[str, Any]:
         """What `study --json` prints and `study.json` holds."""
         return {
@@ -77,6 +88,7 @@ class Study:
             and {name: asdict(one) for name, one in self.undisputed.items()},
             "metrics": asdict(self.metrics),
             "subsets": {name: asdict(one) for name, one in self.subsets.items()},
+            "reliability": self.reliability and [asdict(one) for one in self.reliability],
             "epochs": list(self.epochs),
             "public_table": self.public and asdict(self.public),
             "external": self.external and asdict(self.external),

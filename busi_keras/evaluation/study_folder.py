@@ -79,8 +79,8 @@ class StudyFolder:
     """The files of a study.
 
     Args:
-        folder: `fold-N/`, `groups.json`, `marks.json`, `study.json`, `predictions.csv` and `table.md` lie here; of
-            protocol `external` also `external/`, what was scored on the other folder.
+        folder: `fold-N/`, `groups.json`, `marks.json`, `study.json`, `predictions.csv`, `table.md` and
+            `reliability.png` lie here; of protocol `external` also `external/`, what was scored on the other folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,6 +90,7 @@ class StudyFolder:
         self.study_file = folder / "study.json"
         self.table_file = folder / "table.md"
         self.predictions_file = folder / "predictions.csv"
+        self.reliability_file = folder / "reliability.png"
         self.external = folder / "external"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Plots of numbers: training curves, confusion matrix, ROC curves. Colours are Okabe and Ito's, for all eyes."""
+"""Plots of numbers: training curves, confusion matrix, ROC curves, reliability; in Okabe and Ito's colours."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from busi_keras.config import CLASSES
+from busi_keras.evaluation.calibration import expected_calibration_error, reliability
 from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import replacing
@@ -85,6 +86,35 @@ def plot_roc(scores: Sequence[ImageScore], metrics: Metrics, path: Path) -> None
         )
     axis.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"{len(scores)} images", aspect="equal")
     axis.legend()
+    _save(figure, path)
+
+
+def plot_reliability(scores: Sequence[ImageScore], path: Path) -> None:
+    """Confidence against accuracy, a point a bin of equal mass: on the diagonal probabilities are what they say."""
+    probabilities = np.array([score.probabilities for score in scores])
+    labels = np.array([score.label for score in scores])
+    bins = reliability(probabilities, labels)
+    error = expected_calibration_error(probabilities, labels)
+    sizes = " or ".join(map(str, sorted({one.count for one in bins})))
+    figure = _figure(5.5, 5)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="what it should be")
+    axis.plot(
+        [one.confidence for one in bins],
+        [one.accuracy for one in bins],
+        "o-",
+        color=TRAINING,
+        label=f"{len(bins)} bins of {sizes} images",
+    )
+    axis.set(
+        xlabel="mean probability of the predicted class",
+        ylabel="share of images with the right class",
+        title=f"{len(scores)} images, expected calibration error {error:.3f}",
+        xlim=(1 / len(CLASSES), 1.02),
+        ylim=(0, 1.02),
+    )
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
     _save(figure, path)
 
 

@@ -9,7 +9,7 @@ from busi_keras.data.split import PARTS
 from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import write_text
-from busi_keras.report.plots import plot_confusion, plot_history, plot_perturbation, plot_roc
+from busi_keras.report.plots import plot_confusion, plot_history, plot_perturbation, plot_reliability, plot_roc
 from busi_keras.training.run import Run
 
 ORIGINAL = """\
@@ -48,7 +48,8 @@ def write_report(
     if metrics.confusion is not None:
         plot_confusion(metrics, run.figures / "confusion.png")
         plot_roc(scores, metrics, run.figures / "roc.png")
-        figures |= {"Confusion matrix": "confusion.png", "ROC curves": "roc.png"}
+        plot_reliability(scores, run.figures / "reliability.png")
+        figures |= {"Confusion matrix": "confusion.png", "ROC curves": "roc.png", "Reliability": "reliability.png"}
     perturbed = run.figures / "perturbation.png"
     if curves:
         plot_perturbation(curves, perturbed)

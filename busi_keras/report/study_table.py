@@ -48,7 +48,17 @@ def _headline(study: Study) -> str:
         f"| {name.replace('_', ' ')} | {' | '.join(str(column[name]) for column in columns)} |"
         for name in study.intervals
     ]
-    return "\n".join([f"| score (95 % interval) | {' | '.join(titles)} |", f"|---|{'---|' * len(columns)}", *rows])
+    header = [f"| score (95 % interval) | {' | '.join(titles)} |", f"|---|{'---|' * len(columns)}"]
+    return "\n".join([*header, *rows, *_without_surface(study.metrics)])
+
+
+def _without_surface(metrics: Metrics) -> list[str]:
+    """Of how many images HD95 and surface distance are, below the table."""
+    if metrics.dice is None:
+        return []
+    left_out = sum(metrics.n.values()) - metrics.n_surface
+    return ["", f"HD95 and surface distance are of the {metrics.n_surface} images where true and predicted mask have a "
+            f"lesion; {left_out} have none of the two, or only one."]  # fmt: skip
 
 
 def _subsets(study: Study) -> str:

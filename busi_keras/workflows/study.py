@@ -11,6 +11,7 @@ from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, PROTOCOLS, Exp
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.study import Study
 from busi_keras.evaluation.study_folder import Fold, StudyFolder
+from busi_keras.report.plots import plot_reliability
 from busi_keras.report.study_table import study_table
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import records_of, source_of
@@ -75,6 +76,8 @@ def run_study(
         score_external(study, external, data)
     study.require_one_experiment()
     found = study.sum_up(resamples)
+    if found.reliability is not None:
+        plot_reliability(found.scores, study.reliability_file)
     study.write(found, study_table(found))
     return Studied(study.folder, found)
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import softmax
 
 from busi_keras.card import Card, attach_card, read_card
 from busi_keras.errors import UsageError
@@ -29,10 +30,12 @@ from busi_keras.models.ensemble import join
 from busi_keras.models.heads import build_label_head, build_mask_head, build_novelty_head
 from busi_keras.models.multitask import with_heads
 from busi_keras.models.novelty import novelty_head
+from busi_keras.models.temperature import set_temperature
 
 pytestmark = pytest.mark.slow
 
 SIZE = 64
+TEMPERATURE = 2.5
 ROOT = Path(__file__).parents[2]
 APPROACHES = ("two-stage", "multitask", "ensemble")
 """The layers of multitask-cnn are those of the first two."""
@@ -71,6 +74,7 @@ def fitted(network: keras.Model) -> keras.Model:
     classifier = network.get_layer("classifier") if network.name == "two_stage" else network
     logits = classifier.get_layer("label_head").get_layer("logits")
     logits.set_weights([logits.get_weights()[0], np.array([0.0, 0.0, -3.0], np.float32)])
+    set_temperature(network, TEMPERATURE)
     return network
 
 
@@ -124,6 +128,8 @@ def test_every_engine_gives_what_keras_gives(approach: str, export_format: str, 
     assert 0 < (expected.mask > 0.5).mean() < 0.5
     assert (expected.novelty > 0.5).all()
     assert expected.heatmap.max() > 0.5
+    logits = np.log(expected.probabilities)
+    assert np.abs(softmax(TEMPERATURE * logits, axis=1) - expected.probabilities).max() > 0.1  # were it not calibrated
     for batch in (images, images[:1], images):
         found = predictor.engine.run(batch)
         for name in OUTPUTS:

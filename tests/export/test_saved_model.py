@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import softmax
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from busi_keras.card import Card, attach_card, read_card
@@ -23,6 +24,7 @@ from busi_keras.imaging import MASK_THRESHOLD, Letterbox, encode_png, read_image
 from busi_keras.inference.engine import OUTPUTS
 from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.models import build_multitask
+from busi_keras.models.temperature import set_temperature
 from tests.lively import lively
 
 LEVEL = 1 / 255
@@ -128,6 +130,15 @@ def test_pixels_give_what_the_keras_file_gives(answers: Path, stored_network: Pa
         values = getattr(expected, name)
         assert served[name].dtype == np.float32
         np.testing.assert_allclose(served[name], values, atol=1e-4, rtol=1e-4)
+
+
+def test_its_probabilities_are_the_calibrated_ones(answers: Path, stored_network: Path, pixels: np.ndarray) -> None:
+    network = keras.saving.load_model(stored_network)
+    set_temperature(network, 1.0)
+    logits = network.predict_on_batch(pixels)["label"]
+    found = np.load(answers / "pixels.npz")["probabilities"]
+    np.testing.assert_allclose(found, softmax(logits / 2.5, axis=1), atol=1e-4)
+    assert np.abs(found - softmax(logits, axis=1)).max() > 0.05
 
 
 def test_saved_model_cli_without_keras_gives_what_the_predictor_gives(

@@ -6,13 +6,15 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from busi_keras.config import NORMAL
+from busi_keras.config import NORMAL, Experiment
+from busi_keras.data.split import Split
 from busi_keras.evaluation.comparison import compare_studies
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.workflows.study import run_study
@@ -82,7 +84,7 @@ def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(
     )
     assert "| 48 |" in readme
     assert {path.name for path in taken.iterdir() if path.is_file()} == {
-        "study.json", "table.md", "predictions.csv", "groups.json", "marks.json"
+        "study.json", "table.md", "predictions.csv", "reliability.png", "groups.json", "marks.json"
     }  # fmt: skip
 
     other = make_study(tmp_path / "other" / "kfold-small", "kfold", range(1), folds=3, epochs=9)
@@ -165,18 +167,103 @@ def test_leakage_is_what_plain_folds_report_beyond_grouped_ones(
     assert one.interval.low > 0.05
 
 
-def test_results_agree_with_their_own_per_image_numbers() -> None:
-    folders = [path.parent for path in (*ROOT.glob("results/*/metrics.json"), *ROOT.glob("results/*/*/metrics.json"))]
+def test_results_agree_with_their_own_per_image_numbers(update: ModuleType) -> None:
+    folders = [path.parent for path in ROOT.glob("results/**/metrics.json")]
     assert folders
     for folder in folders:
         metrics = json.loads((folder / "metrics.json").read_text())
         with (folder / "predictions.csv").open() as stream:
             rows = list(csv.DictReader(stream))
+        assert metrics["split"] == Split.read(folder / "split.json").scored
         assert len(rows) == sum(metrics["n"].values())
         assert sum(row["class"] == row["predicted"] for row in rows) / len(rows) == pytest.approx(metrics["accuracy"])
         assert sum(float(row["dice"]) for row in rows) / len(rows) == pytest.approx(metrics["dice"], abs=1e-5)
         assert {path.suffix for path in folder.iterdir()} <= {".json", ".jsonl", ".csv", ".png"}
-        assert {path.name for path in folder.glob("*.png")} <= {"history.png", "confusion.png", "roc.png"}
+        assert {path.name for path in folder.glob("*.png")} <= {*update.PLOTS}
+
+
+def test_studies_and_differences_agree_with_the_folds_they_are_of(update: ModuleType) -> None:
+    studies = update.complete_studies(ROOT / "results")
+    assert studies
+    for study in studies:
+        stored = json.loads(study.study_file.read_text())
+        found = study.sum_up(resamples=2)
+        for name, interval in found.intervals.items():
+            assert stored["intervals"][name]["estimate"] == pytest.approx(interval.estimate), (study.folder, name)
+        assert stored["n"] == found.metrics.n
+        assert stored["reliability"] == [asdict(one) for one in found.reliability]
+    base = StudyFolder(ROOT / "results" / "kfold-multitask-cnn-mobilenet-v2-128px")
+    for changed in ROOT.glob("results/ablations/*/"):
+        stored = json.loads(changed.with_suffix(".json").read_text())
+        found = compare_studies(StudyFolder(changed), base, base.groups(), common=True, resamples=2)
+        assert (stored["n"], tuple(stored["settings"])) == (found.n, found.settings)
+        for score, one in found.differences.items():
+            assert stored["differences"][score]["interval"]["estimate"] == pytest.approx(one.interval.estimate)
+    for name, duplicated in {"all": None, "duplicated": True, "unique": False}.items():
+        stored = json.loads((ROOT / "results" / "leakage" / f"{name}.json").read_text())
+        pair = [StudyFolder(ROOT / "results" / stored[side]) for side in ("first", "second")]
+        found = compare_studies(*pair, groups=pair[0].groups(), resamples=2, duplicated=duplicated)
+        assert stored["n"] == found.n
+        for score, one in found.differences.items():
+            assert stored["differences"][score]["interval"]["estimate"] == pytest.approx(one.interval.estimate)
+
+
+def test_a_changed_study_is_taken_in_beside_what_it_changes(
+    update: ModuleType, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results"
+    for name, value in {"ROOT": tmp_path, "RESULTS": results, "README": tmp_path / "README.md"}.items():
+        monkeypatch.setattr(update, name, value)
+    (tmp_path / "README.md").write_text("")
+    base = make_study(tmp_path / "kfold-multitask-cnn-mobilenet-v2-128px", "kfold", range(2))
+    run_study({"protocol": "kfold", "approach": "multitask-cnn", "folds": 2}, str(phantom_folder), base, resamples=20)
+    changed = make_study(tmp_path / "ablation-longer", "kfold", range(1), dice=0.8, epochs=9)
+    update.main([str(base), str(changed)])
+    file = results / "ablations" / "longer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"note": "Not kept."}))
+    update.main([str(changed)])
+    stored = json.loads(file.read_text())
+    scored = len(StudyFolder(changed).splits()[0])
+    assert (stored["n"], stored["settings"], stored["note"]) == (scored, ["epochs 9, not 1"], "Not kept.")
+    assert stored["differences"]["lesion_dice"]["better"] == "first"
+    page = (results / "ABLATIONS.md").read_text()
+    assert f"`epochs 9, not 1`; beside kfold-multitask-cnn-mobilenet-v2-128px, n = {scored}. Not kept." in page
+    assert (results / "ablations" / "longer" / "fold-0" / "predictions.csv").exists()
+    assert "ablation" not in update.studies_table(results)
+
+
+def test_few_held_out_images_are_said_to_be_unlike_those_of_training(update: ModuleType) -> None:
+    """The project's own bound, for each complete study of grouped folds."""
+    headline = [study for study in update.complete_studies(ROOT / "results") if study.experiment.protocol == "kfold"]
+    assert headline
+    for study in headline:
+        assert study.sum_up(resamples=2).intervals["novel"].estimate <= 0.05
+
+
+def test_a_run_that_was_scored_on_another_part_leaves_the_results_as_they_were(
+    update: ModuleType, make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(update, "RESULTS", tmp_path / "results")
+    run = make_study(tmp_path / "study", "kfold", range(1)) / "fold-0"
+    (run / "figures").mkdir()
+    for name in update.PLOTS:
+        (run / "figures" / name).touch()
+    scored = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(scored | {"split": "validation"}))
+    with pytest.raises(SystemExit, match=r"fold-0 was last scored on another part; python cli\.py evaluate"):
+        update.main([str(run)])
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_command_in_made_repeats_the_experiment() -> None:
+    from results.made import command
+
+    base = Experiment("multitask-cnn", "Dataset_BUSI_with_GT", epochs=9, attention_gates=True, augment=1.5, members=3)
+    words = command(base).split()
+    assert "--attention-gates" in words
+    assert words[words.index("--augment") + 1] == "1.5"
+    assert words[words.index("--members") + 1] == "3"
+    assert "--augment" not in command(replace(base, augment=1.0))
 
 
 def test_what_normals_left_clean_cost_is_read_off_the_scores(

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
 
+from busi_keras.card import Card
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.imaging import Letterbox
+from busi_keras.inference.engines.keras import KerasEngine
+from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.models import build_multitask
 from busi_keras.training.batches import Arrays
 from busi_keras.training.calibrate import Calibration, calibrate
@@ -54,3 +57,20 @@ def test_a_photograph_noise_and_blank_images_do(network: keras.Model, calibratio
     }
     found = dict(zip(foreign, novelty(network, np.stack(list(foreign.values()))), strict=True))
     assert {name for name, distance in found.items() if distance > calibration.novelty_threshold} == set(foreign)
+
+
+def test_a_prediction_warns_of_a_photograph_and_a_blank_image(network: keras.Model, calibration: Calibration) -> None:
+    card = Card(
+        "multitask", SIZE, "BUSI", {}, "grouped", "none", TINY, {}, "test", {}, {}, "2026-11-27",
+        novelty_threshold=calibration.novelty_threshold,
+    )  # fmt: skip
+    predictor = Predictor(KerasEngine(network), card)
+    foreign = [load_sample_image("china.jpg"), np.zeros((300, 400, 3), np.uint8)]
+    for prediction in predictor.predict(foreign):
+        assert said_to_be_unlike(prediction)
+    alike = predictor.predict(list(phantoms(2, 20).images))
+    assert sum(map(said_to_be_unlike, alike)) <= 1
+
+
+def said_to_be_unlike(prediction: Prediction) -> bool:
+    return any(warning.startswith("not like the training images") for warning in prediction.warnings)

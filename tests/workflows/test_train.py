@@ -57,6 +57,7 @@ def test_an_approach_is_trained_measured_and_reported(
     assert {path.name for path in (folder / "figures").iterdir()} == {
         "history.png",
         "confusion.png",
+        "reliability.png",
         "roc.png",
         "masks.png",
     }

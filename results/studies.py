@@ -33,6 +33,7 @@ COLUMNS = {
 LEAKAGE = "leakage"
 LEAKING = ("lesion_dice", "accuracy", "malignant_auc")
 ORIGINAL = "| original multitask-cnn, ImageNet ResNet50, epoch chosen on these images | 0.650 | 0.556 | 0.910 | 0.900 |"
+SWITCHES = ("attention_gates", "deep_supervision", "class_balance", "gradual_unfreezing")
 WEIGHTS = {"none": "from scratch", "imagenet": "ImageNet"}
 
 
@@ -184,8 +185,9 @@ def encoder(experiment: dict[str, Any]) -> str:
     """What an experiment's network is made of and starts from."""
     weights = WEIGHTS.get(experiment["weights"], experiment["weights"])
     described = f"{experiment['backbone']}, {weights}, {experiment['image_size']} px"
-    if experiment["attention_gates"]:
-        described += ", attention gates"
+    for option in SWITCHES:
+        if experiment.get(option):
+            described += f", {option.replace('_', ' ')}"
     if experiment["members"] > 1:
         described += f", {experiment['members']} networks"
     if experiment["approach"] == "two-stage":

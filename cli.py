@@ -461,7 +461,7 @@ def _import_quietly(module: str) -> None:
 
 
 def _print(text: str) -> None:
-    print(text, file=sys.__stdout__)
+    print(text.encode(errors="backslashreplace").decode(), file=sys.__stdout__)  # of file names that are not UTF-8
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ class Experiment:
         width: channels of the U-Net's first level; each further level of the four doubles them.
         weights: what the backbone starts from: `"imagenet"`, `"none"`, or the path of a weights file; the path of a
             `.keras` file of the same network is what all of it starts from.
+        weights_fingerprint: of that file, from `models.backbone.weights_fingerprint`; empty where there is none.
         image_size: side of the square network input, in pixels; a multiple of 32.
         batch_size: images a training step.
         epochs: passes over the training images, at most; in the two-stage approach, of each stage.
@@ -75,6 +76,7 @@ class Experiment:
     segmenter: str = "unet"
     width: int = 64
     weights: str = "none"
+    weights_fingerprint: str = ""
     image_size: int = 224
     batch_size: int = 16
     epochs: int = 30
@@ -160,9 +162,12 @@ class Experiment:
     def differences(self, other: "Experiment") -> list[str]:
         """One phrase a field in which the two differ: `epochs 15, not 30`.
 
-        Weights files count by their names: their folders are others on each machine.
+        Weights files count by their names and, where both are known, fingerprints: their folders are others on each
+        machine.
         """
         mine, others = ({**dataclasses.asdict(one), "weights": Path(one.weights).name} for one in (self, other))
+        if not (self.weights_fingerprint and other.weights_fingerprint):
+            del mine["weights_fingerprint"]
         return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 
 

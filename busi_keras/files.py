@@ -5,6 +5,7 @@ import glob
 import os
 import re
 import shutil
+import sys
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from busi_keras.errors import UnwritableError, UsageError
+
+if sys.platform != "win32":
+    import fcntl
+
+_UNREADABLE = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
 @contextmanager
@@ -99,6 +105,34 @@ def add_numbered_folder(parent: Path, fill: Callable[[Path], None]) -> Path:
         shutil.rmtree(part, ignore_errors=True)
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps other processes that hold it, too, out of a folder, which is made where it is not there.
+
+    Any end of the process frees it. New folders that stay empty are removed. On Windows and on file systems without
+    locks everybody gets in.
+
+    Raises:
+        UsageError: another process holds it.
+        UnwritableError: it cannot be made.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _readable(error, folder) from None
+    try:
+        with suppress(OSError):
+            _lock(lock, folder)
+        yield
+    finally:
+        os.close(lock)
+        with suppress(OSError):  # it is not empty
+            for path in new:
+                path.rmdir()
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 file, whole or not at all."""
     with replacing(path) as part:
@@ -109,12 +143,15 @@ def verify_archive(path: Path) -> None:
     """Reads the whole of a zip archive (`.npz` and `.keras` are such) against its checksums.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: it is damaged, or not there.
+        UsageError: it cannot be read now, which says nothing of what is in it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except Exception as error:  # a flipped bit in a header makes zipfile raise whatever it meets
+        if isinstance(error, OSError) and error.errno in _UNREADABLE:
+            raise UsageError(f"{path} cannot be read ({error.strerror}); mend that and run the same again") from None
         raise ValueError(f"{path} is damaged: {error}") from error
     if damaged:
         raise ValueError(f"{path} is damaged: the checksum of {damaged} is wrong")
@@ -123,6 +160,17 @@ def verify_archive(path: Path) -> None:
 def unfinished(path: Path) -> bool:
     """Whether a file is what a killed process left of one that it was writing."""
     return re.fullmatch(r"\.\d+\..+", path.name) is not None
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"another process is at work in {folder}; wait until it ends, or name another folder"
+        ) from None
 
 
 def _part(path: Path) -> Path:

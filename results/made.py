@@ -49,7 +49,7 @@ def command(experiment: Experiment) -> str:
     defaults = replace(defaults, **PROTOCOL_PRESETS.get(experiment.protocol, {}))
     if experiment.pretrained:
         defaults = replace(defaults, encoder_rate=PRETRAINED_ENCODER_RATE)
-    follows = {"approach", "data", "fingerprint", "frozen_epochs"}
+    follows = {"approach", "data", "fingerprint", "weights_fingerprint", "frozen_epochs"}
     always = {"backbone", "weights", "epochs"}
     given = [
         _option(field.name, getattr(experiment, field.name))

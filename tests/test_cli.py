@@ -369,10 +369,10 @@ def test_where_no_file_can_be_read_nothing_is_written(workplace: Path, tmp_path:
 
 @pytest.mark.parametrize(("command", "fixed"), [("train", set()), ("study", {"fold"})])
 def test_what_determines_a_training_is_an_option_of_train_and_study(command: str, fixed: set[str]) -> None:
-    """But for the files' fingerprint and the epochs in which a pretrained encoder is frozen."""
+    """But for the files' fingerprints and the epochs in which a pretrained encoder is frozen."""
     options = {option.name for option in typer.main.get_command(app).commands[command].params}
     fields = {field.name for field in dataclasses.fields(Experiment)}
-    assert fields - options == {"fingerprint", "frozen_epochs"} | fixed
+    assert fields - options == {"fingerprint", "weights_fingerprint", "frozen_epochs"} | fixed
 
 
 def test_help_imports_neither_keras_nor_numpy() -> None:

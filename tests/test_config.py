@@ -45,6 +45,8 @@ def test_an_experiment_comes_back_from_its_json(experiment: Experiment) -> None:
 @given(experiments, experiments)
 def test_differences_name_each_field_that_differs_and_no_other(first: Experiment, second: Experiment) -> None:
     before, after = asdict(first), asdict(second)
+    if not (first.weights_fingerprint and second.weights_fingerprint):
+        del before["weights_fingerprint"]
     assert first.differences(second) == [
         f"{field} {before[field]}, not {after[field]}" for field in before if before[field] != after[field]
     ]
@@ -55,6 +57,9 @@ def test_weights_files_are_told_apart_by_name_and_not_by_folder() -> None:
     here = Experiment("multitask", "BUSI", weights="/home/ada/net.weights.h5")
     assert here.differences(replace(here, weights="net.weights.h5")) == []
     assert here.differences(replace(here, weights="/home/ada/other.h5")) == ["weights net.weights.h5, not other.h5"]
+    known = replace(here, weights_fingerprint="0123")
+    assert known.differences(replace(here, weights="net.weights.h5")) == []  # of a version that had none
+    assert known.differences(replace(known, weights_fingerprint="4567")) == ["weights_fingerprint 0123, not 4567"]
 
 
 def test_a_difference_reads_as_a_phrase() -> None:

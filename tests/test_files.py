@@ -1,13 +1,15 @@
+import resource
 import subprocess
 import sys
 import time
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from busi_keras.errors import UsageError
-from busi_keras.files import add_numbered_folder, replacing, replacing_folder, write_text
+from busi_keras.files import add_numbered_folder, held, replacing, replacing_folder, verify_archive, write_text
 
 FULL = b"\0" * 3_000_000
 
@@ -168,3 +170,47 @@ def test_a_numbered_folder_cannot_be_added_to_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file is a file; name a folder"):
         add_numbered_folder(tmp_path / "file", lambda part: None)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from busi_keras.files import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_held_folder_is_free_again_once_its_holder_is_killed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-c", HOLD, folder], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match=r"another process is at work in .*run; wait until it ends"), held(folder):
+            pass
+        holder.kill()
+        holder.wait()
+        with held(folder):
+            (folder / "kept").touch()
+    with held(folder), held(tmp_path / "empty"):
+        assert (tmp_path / "empty").is_dir()
+    assert names(tmp_path) == ["run"]
+    with pytest.raises(UsageError, match=r"kept cannot be written"), held(folder / "kept"):
+        pass
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(tmp_path: Path) -> None:
+    archive = tmp_path / "a.npz"
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("a", b"1")
+    verify_archive(archive)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(UsageError, match=r"a\.npz cannot be read \(Too many open files\)"):
+            verify_archive(archive)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with pytest.raises(ValueError, match="is damaged"):
+        verify_archive(tmp_path / "none.npz")

@@ -69,14 +69,19 @@ def read_sample(record: Record) -> Sample:
     """A record's image and mask.
 
     Raises:
-        UsageError: as `imaging.read_image` and `imaging.read_mask`; also for a lesion image without a mask and for a
-            mask of another size than its image.
+        UsageError: as `imaging.read_image` and `imaging.read_mask`; also for a lesion image without a mask or with an
+            empty one, a normal image whose mask is not empty, and a mask of another size than its image.
     """
     image = read_image(record.image)
     if not record.masks and record.label != NORMAL:
         expected = f"{record.image.stem}_mask.png"
         raise UsageError(f"{record.image} shows a lesion and has no mask {expected} beside it; add it")
-    return Sample(image, read_masks(record.masks, record.image, image))
+    mask = read_masks(record.masks, record.image, image)
+    if record.label != NORMAL and not mask.any():
+        raise UsageError(f"{record.image} shows a lesion, but {record.masks[0].name} is empty; draw the lesion")
+    if record.label == NORMAL and mask.any():
+        raise UsageError(f"{record.image} is normal, but {record.masks[0].name} is not empty; mend one of the two")
+    return Sample(image, mask)
 
 
 def read_masks(masks: Iterable[Path], image_file: Path, image: np.ndarray) -> np.ndarray:
@@ -115,7 +120,7 @@ def fingerprint(records: Iterable[Record]) -> str:
     for record in records:
         for path in (record.image, *record.masks):
             size = path.stat().st_size if path.exists() else -1
-            digest.update(f"{path.parent.name}/{path.name} {size}\n".encode())
+            digest.update(f"{path.parent.name}/{path.name} {size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

@@ -1,5 +1,6 @@
 """Which files a list of paths means, and what their results are called."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +10,12 @@ from busi_keras.dicom.detection import is_dicom
 from busi_keras.errors import UsageError
 from busi_keras.imaging import SUFFIXES
 
+_RESULT_STEM = re.compile(r".+_(overlay|gradcam)|contact_sheet_\d+")
+
 
 def image_files(paths: Sequence[Path], dicom: bool = False) -> list[Path]:
-    """Files as they are; a folder's image files, also in folders below it, without `_mask` files.
+    """Files as they are; a folder's image files, also in folders below it, without `_mask` files and without the
+    pictures that `predict` and `gradcam` write.
 
     Args:
         dicom: whether a folder's DICOM files are meant, too.
@@ -56,4 +60,5 @@ def output_names(files: Sequence[Path]) -> dict[Path, str]:
 def _is_image(path: Path, dicom: bool) -> bool:
     if path.name.startswith(".") or not path.is_file():
         return False
-    return (path.suffix.lower() in SUFFIXES and not is_mask(path)) or (dicom and is_dicom(path))
+    is_picture = path.suffix.lower() in SUFFIXES and not is_mask(path) and not _RESULT_STEM.fullmatch(path.stem)
+    return is_picture or (dicom and is_dicom(path))

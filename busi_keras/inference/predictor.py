@@ -117,14 +117,14 @@ class Predictor:
         probability = np.clip(box.invert(outputs.mask[index]), 0, 1)
         mask = probability >= MASK_THRESHOLD
         label = int(np.argmax(outputs.probabilities[index]))
-        heat_map = outputs.heatmap[index]
+        heat_map = np.clip(box.invert(outputs.heatmap[index]), 0, 1)  # what lay in the padding alone is gone
         novelty = float(outputs.novelty[index])
         return Prediction(
             label=CLASSES[label],
             probabilities=tuple(float(p) for p in outputs.probabilities[index]),
             mask=mask,
             mask_probability=probability,
-            heat_map=np.clip(box.invert(heat_map), 0, 1) if heat_map.any() else None,
+            heat_map=heat_map if heat_map.any() else None,
             lesions=tuple(find_lesions(mask)),
             novelty=novelty,
             warnings=tuple(self._warnings(label, bool(mask.any()), novelty)),

@@ -1,5 +1,6 @@
 """The shared encoders: a registry of ImageNet backbones, their preprocessing inside, as feature pyramids."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -138,6 +139,14 @@ def resolve_weights(requested: str, backbone: str) -> str:
             f"--weights {requested}: no such file; give auto, imagenet, none, a weights file (.h5) or a model (.keras)"
         )
     return str(path.resolve())
+
+
+def weights_fingerprint(weights: str) -> str:
+    """16 hexadecimal digits of what is in a weights file; empty where `weights` names none that is here."""
+    if not Path(weights).is_file():
+        return ""
+    with Path(weights).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
 def set_trainable(encoder: keras.Model, trainable: bool, batch_norm: bool) -> None:

@@ -52,7 +52,8 @@ class Explainer:
             found = self._cam.of_lesion(self._pixels(image))[0]
         else:
             found = self._cam.of_class(self._pixels(image), np.array([self._label(prediction)]))[0]
-        return None if found.flat else np.clip(self._box(image).invert(found.values), 0, 1)
+        heat_map = np.clip(self._box(image).invert(found.values), 0, 1)
+        return heat_map if heat_map.any() else None
 
     def faithfulness(
         self, image: np.ndarray, prediction: Prediction, heat_map: np.ndarray | None, true_mask: np.ndarray | None

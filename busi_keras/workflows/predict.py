@@ -3,8 +3,10 @@
 import csv
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from busi_keras.dicom.reference import result_stem
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.results import ResultFiles
 from busi_keras.dicom.ultrasound import read_ultrasound
-from busi_keras.errors import UsageError
+from busi_keras.errors import UnwritableError, UsageError
 from busi_keras.evaluation.lesions import Lesion
 from busi_keras.files import replacing, write_text
 from busi_keras.imaging import encode_png, read_image
@@ -30,6 +32,9 @@ from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.models import load_predictor
 from busi_keras.workflows.predict_dicom import FrameResult, predict_ultrasound
 
+TABLES_EVERY_S = 5.0
+WRITING_SHARE = 20
+"""Writing tables that have grown long takes one part in so many of the time, at most."""
 COLUMNS = (
     *("path", "label", *(f"p_{name}" for name in CLASSES), "lesions", "largest_box", "largest_area_px"),
     *("novelty", "warnings", "frame", "largest_width", "largest_height", "largest_area", "size_unit"),
@@ -166,7 +171,8 @@ def predict_files(
     every: int = 1,
     more: Callable[[int], None] = lambda frames: None,
 ) -> Predictions:
-    """Predicts image files, one after another, then DICOM files; those that cannot be read are listed in the result.
+    """Predicts image files, one after another, then DICOM files; those that cannot be read, and those that are left
+    when a server stops answering, are listed in the result.
 
     Args:
         output: where `NAME_mask.png`, `NAME_overlay.png`, `predictions.csv` and `predictions.json` are written; None
@@ -177,14 +183,23 @@ def predict_files(
         every: look at every n-th frame of a DICOM file, from the first.
         more: called with the number of a DICOM file's frames after the first.
 
+    The tables are brought up to date every few seconds, and whatever ends the work, so that no more is ever lost.
+
     Raises:
-        UsageError: the disk is full.
+        UsageError: `output` is a folder that images come from, whose masks would be written over; the disk is full.
     """
     in_dicom = {path: is_dicom(path) for path in files}
     images = [path for path in files if not in_dicom[path]]
+    if output is not None:
+        _require_apart(output, images)
     names = output_names(images)
     done: list[Predicted] = []
     failed: list[Failed] = []
+    order = {path: place for place, path in enumerate(files)}
+
+    def result() -> Predictions:
+        by_place: Callable[[Predicted | Failed], int] = lambda one: order[one.path]  # noqa: E731
+        return Predictions(tuple(sorted(done, key=by_place)), tuple(sorted(failed, key=by_place)))
 
     def fail(path: Path, error: UsageError) -> None:
         failed.append(Failed(path, str(error)))
@@ -197,34 +212,74 @@ def predict_files(
             except UsageError as error:
                 fail(path, error)
 
-    for (path, image), prediction in predictor.stream(readable(images)):
-        mask = None if output is None else _write_pictures(output, names[path], image, prediction.mask)
-        done.append(Predicted.of(path, prediction, mask))
-        progress()
-    written: Counter[str] = Counter()
-    for path in (path for path in files if in_dicom[path]):
+    with _tables(output, result) as keep:
         try:
-            ultrasound = read_ultrasound(path)
-            more(ultrasound.frames_in(every) - 1)
-            found = predict_ultrasound(predictor, ultrasound, every, progress)
-            results = found.dicom_results(predictor.card) if dicom_output is not None else None
-        except UsageError as error:
-            fail(path, error)
-            continue
-        stem = _of_its_own(result_stem(ultrasound), written)
-        mask = None if output is None else _write_pictures(output, stem, found.scanned, found.prediction.mask)
-        result_files = None
-        if results is not None and dicom_output is not None:
-            result_files = replace(results, stem=stem).write(dicom_output)
-        predicted = Predicted.of(path, found.prediction, mask)
-        done.append(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=result_files))
-    order = {path: place for place, path in enumerate(files)}
-    done.sort(key=lambda one: order[one.path])
-    failed.sort(key=lambda one: order[one.path])
-    result = Predictions(tuple(done), tuple(failed))
-    if output is not None and done:
-        _write_tables(output, result)
-    return result
+            for (path, image), prediction in predictor.stream(readable(images)):
+                mask = None if output is None else _write_pictures(output, names[path], image, prediction.mask)
+                done.append(Predicted.of(path, prediction, mask))
+                keep()
+                progress()
+        except UnwritableError:
+            raise
+        except UsageError as error:  # a server that no longer answers
+            settled = {one.path for one in (*done, *failed)}
+            for path in (path for path in images if path not in settled):
+                fail(path, error)
+        written: Counter[str] = Counter()
+        for path in (path for path in files if in_dicom[path]):
+            try:
+                ultrasound = read_ultrasound(path)
+                more(ultrasound.frames_in(every) - 1)
+                found = predict_ultrasound(predictor, ultrasound, every, progress)
+                results = found.dicom_results(predictor.card) if dicom_output is not None else None
+            except UsageError as error:
+                fail(path, error)
+                continue
+            stem = _of_its_own(result_stem(ultrasound), written)
+            mask = None if output is None else _write_pictures(output, stem, found.scanned, found.prediction.mask)
+            result_files = None
+            if results is not None and dicom_output is not None:
+                result_files = replace(results, stem=stem).write(dicom_output)
+            predicted = Predicted.of(path, found.prediction, mask)
+            done.append(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=result_files))
+            keep()
+    return result()
+
+
+def _require_apart(output: Path, images: Sequence[Path]) -> None:
+    for path in images:
+        if path.resolve().parent == output.resolve():
+            raise UsageError(
+                f"--output {output} is the folder of {path}, where NAME_mask.png is the true mask of NAME; "
+                "name another folder for predicted ones"
+            )
+
+
+@contextmanager
+def _tables(output: Path | None, result: Callable[[], Predictions]) -> Iterator[Callable[[], None]]:
+    """Keeps the tables in `output`: what it gives brings them up to date, where that is not too recent.
+
+    Args:
+        result: what has been predicted so far.
+    """
+    cost, last = 0.0, time.monotonic()
+
+    def write() -> None:
+        nonlocal cost, last
+        if output is not None and (found := result()).done:
+            started = time.monotonic()
+            _write_tables(output, found)
+            last = time.monotonic()
+            cost = last - started
+
+    def keep() -> None:
+        if time.monotonic() - last > max(TABLES_EVERY_S, WRITING_SHARE * cost):
+            write()
+
+    try:
+        yield keep
+    finally:
+        write()
 
 
 def _of_its_own(stem: str, written: Counter[str]) -> str:
@@ -264,7 +319,10 @@ def _write(path: Path, content: bytes) -> None:
 
 def _write_tables(output: Path, result: Predictions) -> None:
     write_text(output / "predictions.json", json.dumps(result.to_json(), indent=2) + "\n")
-    with replacing(output / "predictions.csv") as part, part.open("w", newline="", encoding="utf-8") as stream:
+    with (
+        replacing(output / "predictions.csv") as part,
+        part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,  # names that are not UTF-8
+    ):
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         for one in result.done:

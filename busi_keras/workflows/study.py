@@ -8,16 +8,18 @@ from typing import Any
 import keras
 
 from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, PROTOCOLS, Experiment
+from busi_keras.data.source import find_source
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.study import Study
 from busi_keras.evaluation.study_folder import Fold, StudyFolder
+from busi_keras.models.backbone import weights_fingerprint
 from busi_keras.report.plots import plot_reliability
 from busi_keras.report.study_table import study_table
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import records_of, source_of
 from busi_keras.workflows.external import score_external
 from busi_keras.workflows.looks import look_over_study
-from busi_keras.workflows.train import run_training, without_auto
+from busi_keras.workflows.train import run_training, seen_before, without_auto
 
 STUDIES = Path("studies")
 FOLDS = 5
@@ -62,11 +64,15 @@ def run_study(
     folds = _folds(protocol, options.pop("folds", None))
     if protocol in FOLDED_PROTOCOLS:
         options["folds"] = folds
+    if fingerprint := weights_fingerprint(options.get("weights", "")):
+        options["weights_fingerprint"] = fingerprint
     study = StudyFolder(folder or STUDIES / f"{protocol}-{options.get('approach', 'multitask')}")
     unfinished = [fold for fold in map(study.fold, range(folds)) if not fold.finished]
     study.require(options | ({"backend": keras.backend.backend()} if unfinished else {}))
     if study.begun() and (unfinished or data != "auto"):
         records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
+    if unfinished and protocol != "external":
+        _require_unseen(study, options, data)
     for fold in unfinished:
         if study.finished():
             look_over_study(study, data)  # for `compare`, and for the next fold's split
@@ -103,6 +109,16 @@ def _folds(protocol: str, asked: int | None) -> int:
     return folds
 
 
+def _require_unseen(study: StudyFolder, options: Mapping[str, Any], data: str) -> None:
+    """A network that was trained on the images that a study holds out gives it no honest number."""
+    weights = options.get("weights") or (study.experiment.weights if study.begun() else "")
+    if Path(weights).suffix != ".keras":
+        return
+    source = source_of(Run(study.begun()[0].folder), data) if study.begun() else find_source(data)
+    if seen := seen_before(weights, source.name):
+        raise UsageError(f"--weights {weights} {seen}; a study needs weights that have seen none of its images")
+
+
 def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str) -> None:
     number = {"fold": fold.number} if "folds" in options else {}
     if study.begun():
@@ -116,5 +132,5 @@ def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str
 
 def _as_begun(experiment: Experiment) -> dict[str, Any]:
     """The options that repeat an experiment; what follows from the data and the machine is found out anew."""
-    follows = ("data", "fingerprint", "backend")
+    follows = ("data", "fingerprint", "weights_fingerprint", "backend")
     return {name: value for name, value in asdict(experiment).items() if name not in follows}

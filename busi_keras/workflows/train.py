@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import MALIGNANT, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.config import FOLDED_PROTOCOLS, MALIGNANT, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -21,11 +21,11 @@ from busi_keras.errors import UsageError
 from busi_keras.evaluation.calibration import operating_point
 from busi_keras.evaluation.failures import worst
 from busi_keras.evaluation.intervals import group_numbers, metric_intervals
-from busi_keras.files import replacing, write_text
+from busi_keras.files import held, replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
-from busi_keras.models.backbone import resolve_weights
+from busi_keras.models.backbone import resolve_weights, weights_fingerprint
 from busi_keras.training.batches import load_arrays
 from busi_keras.training.calibrate import Calibration, calibrate
 from busi_keras.training.checkpoint import Progress
@@ -105,7 +105,7 @@ def run_training(
         near_duplicates: their groups among the images, where they are known; None to look for them.
 
     Raises:
-        UsageError: options, data, weights or folder are not as they must be.
+        UsageError: options, data, weights or folder are not as they must be, or another process trains in the folder.
     """
     if resume and run_dir is None:
         raise UsageError("--resume needs the run to go on with: --run-dir FOLDER")
@@ -113,6 +113,8 @@ def run_training(
     given = {name: value for name, value in given.items() if value is not None}
     asked = _asked(given)
     begun = Run(run_dir) if resume and run_dir and Run(run_dir).experiment_file.exists() else None
+    if begun is None:
+        _require_of_use(asked, given)
     source = find_source(data) if begun is None else source_of(begun, data)
     if source.phantom:
         console.print(PHANTOM_NOTICE, style="bold yellow")
@@ -120,13 +122,14 @@ def run_training(
     found = {"data": source.name, "fingerprint": fingerprint(records), "backend": keras.backend.backend()}
     experiment = _resumed(given, begun, found) if begun else _completed(asked, given, found, source.phantom)
     folder = run_dir or RUNS / f"{experiment.approach}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    run = Run.open(folder, experiment, resume)
-    if not run.model_file.exists():
-        _train(run, experiment, source, records, console, tensorboard, near_duplicates)
-    else:
-        console.print(f"{run.folder} is finished already")
-    if export and not run.export_file.exists():
-        write_text(run.export_file, f"{export_run(run.folder)}\n")
+    with held(folder):
+        run = Run.open(folder, experiment, resume)
+        if not run.model_file.exists():
+            _train(run, experiment, source, records, console, tensorboard, near_duplicates)
+        else:
+            console.print(f"{run.folder} is finished already")
+        if export and not run.export_file.exists():
+            write_text(run.export_file, f"{export_run(run.folder)}\n")
     exported = Path(run.export_file.read_text().strip()) if export else None
     return Trained(run, read_card(run.model_file).scores, exported)
 
@@ -222,6 +225,20 @@ def _asked(given: Mapping[str, Any]) -> Experiment:
     return Experiment(**{"approach": "multitask", "data": "", **presets, **options})
 
 
+def _require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
+    """Refuses options that the protocol or the approach does not have: they would be passed over in silence."""
+    has_folds, two_stages = asked.protocol in FOLDED_PROTOCOLS, asked.approach == "two-stage"
+    folded = f"protocol {asked.protocol} has no folds; add --protocol {FOLDED_PROTOCOLS[0]}"
+    staged = f"approach {asked.approach} has no U-Net of its own; add --approach two-stage"
+    for name, of_use, reason in (
+        *((name, has_folds, folded) for name in ("fold", "folds")),
+        *((name, two_stages, staged) for name in ("segmenter", "width")),
+    ):
+        default = Experiment.__dataclass_fields__[name].default
+        if not of_use and given.get(name, default) != default:
+            raise UsageError(f"--{name} is {given[name]}, but {reason}, or leave --{name} away")
+
+
 def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
     """Without `--weights auto` and `--precision auto`, which choose nothing."""
     return {name: v for name, v in given.items() if not (name in ("weights", "precision") and v == "auto")}
@@ -235,6 +252,7 @@ def _resumed(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Ex
     options = without_auto(given)
     if options.get("weights") not in (None, "none", "imagenet"):
         options["weights"] = resolve_weights(options["weights"], stored.backbone)
+        options["weights_fingerprint"] = weights_fingerprint(options["weights"])
     return replace(stored, **found, **options)
 
 
@@ -244,6 +262,7 @@ def _completed(asked: Experiment, given: Mapping[str, Any], found: Mapping[str, 
     schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
     fields = {name: value for name, value in schedule.items() if name not in given}
     fields |= {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
+    fields["weights_fingerprint"] = weights_fingerprint(fields["weights"])
     if given.get("precision", "auto") == "auto":
         fields["precision"] = "mixed_bfloat16" if gpu else "float32"
     if fields["weights"] != "none":
@@ -260,6 +279,24 @@ def _announce(console: Console, experiment: Experiment, source: Source, run: Run
     )
     networks = "" if experiment.members == 1 else f"{experiment.members} networks, one after the other; "
     console.print(f"{networks}{experiment.backbone} starts {start}; {experiment.epochs} epochs at most")
+    if seen := seen_before(experiment.weights, experiment.data):
+        console.print(f"{Path(experiment.weights).name} {seen}: scores may be too good", style="bold yellow")
+
+
+def seen_before(weights: str, data: str) -> str:
+    """What a stored network that training starts from may have seen of the held-out images, as the end of a sentence;
+    empty where it has seen none.
+
+    Args:
+        weights, data: as in `Experiment`.
+    """
+    if Path(weights).suffix != ".keras":
+        return ""
+    try:
+        card = read_card(Path(weights))
+    except UsageError:
+        return "does not say what it was trained on, perhaps on images that are held out here"
+    return f"was trained on {data}, perhaps on images that are held out here" if card.data == data else ""
 
 
 def _card(
@@ -275,7 +312,7 @@ def _card(
         data=experiment.data,
         counts={part: class_counts(records) for part, records in parts.items()},
         protocol=experiment.protocol,
-        weights=experiment.weights if experiment.weights in ("none", "imagenet") else Path(experiment.weights).name,
+        weights=_start(experiment),
         backbone=experiment.backbone,
         epochs={stage: {"trained": done.epoch + 1, "chosen": done.best_epoch + 1} for stage, done in progress.items()},
         scored=split.scored,
@@ -286,6 +323,13 @@ def _card(
         thresholds=calibration.thresholds,
         novelty_threshold=calibration.novelty_threshold,
     )
+
+
+def _start(experiment: Experiment) -> str:
+    """What the network starts from, for the card."""
+    seen = seen_before(experiment.weights, experiment.data)
+    name = Path(experiment.weights).name  # also of `imagenet` and `none`
+    return f"{name}, which {seen}" if seen else name
 
 
 def versions() -> dict[str, str]:

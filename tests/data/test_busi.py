@@ -9,6 +9,7 @@ from busi_keras.config import CLASSES, NORMAL
 from busi_keras.data.busi import (
     BUSI_COUNTS,
     Record,
+    fingerprint,
     first_mask_only,
     mask_files,
     natural_order,
@@ -22,7 +23,10 @@ from busi_keras.imaging import read_image
 BENIGN, MALIGNANT = 0, 1
 
 
-def draw(path: Path, box: tuple[int, int, int, int] | None = None, size: tuple[int, int] = (40, 30)) -> Path:
+Box = tuple[int, int, int, int]
+
+
+def draw(path: Path, box: Box | None = None, size: tuple[int, int] = (40, 30)) -> Path:
     """A grey image, or with a box (x0, y0, x1, y1) its mask."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("L", size, 0 if box else 90)
@@ -99,6 +103,28 @@ def test_a_lesion_without_a_mask_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refusal:
         read_sample(record)
     assert str(refusal.value) == (f"{image} shows a lesion and has no mask malignant (5)_mask.png beside it; add it")
+
+
+@pytest.mark.parametrize(
+    ("name", "box", "complaint"),
+    [
+        ("benign", (0, 0, 0, 0), "shows a lesion, but benign (1)_mask.png is empty; draw the lesion"),
+        ("normal", (0, 0, 5, 5), "is normal, but normal (1)_mask.png is not empty; mend one of the two"),
+    ],
+)
+def test_a_mask_that_contradicts_its_class_is_refused(name: str, box: Box, complaint: str, tmp_path: Path) -> None:
+    image = draw(tmp_path / name / f"{name} (1).png")
+    draw(tmp_path / name / f"{name} (1)_mask.png", box)
+    (record,) = read_busi(tmp_path)
+    with pytest.raises(UsageError) as refusal:
+        read_sample(record)
+    assert str(refusal.value) == f"{image} {complaint}"
+
+
+def test_a_name_that_is_not_utf8_has_a_fingerprint(tmp_path: Path) -> None:
+    plain = draw(tmp_path / "normal" / "a.png")
+    plain.rename(os.fsdecode(os.fsencode(plain.parent) + b"/M\xfcller.png"))
+    assert len(fingerprint(read_busi(tmp_path))) == 16
 
 
 def test_a_mask_of_another_size_is_refused_by_name(tmp_path: Path) -> None:

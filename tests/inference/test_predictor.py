@@ -97,6 +97,19 @@ def test_mask_and_class_that_disagree_are_said() -> None:
     )
 
 
+def test_a_heat_map_in_the_padding_alone_is_none() -> None:
+    class InThePadding(BrightnessEngine):
+        def run(self, images: np.ndarray) -> Outputs:
+            heat = np.zeros(images.shape[:3], np.float32)
+            heat[:, :8] = 1
+            return replace(super().run(images), heatmap=heat)
+
+    wide, tall = Predictor(InThePadding(), card()).predict([square(20, 80, None), square(80, 20, None)])
+    assert wide.heat_map is None
+    assert tall.heat_map is not None
+    assert tall.heat_map.max() > 0.5
+
+
 def test_an_image_unlike_the_training_images_is_said_to_be() -> None:
     model = replace(card(), novelty_threshold=30.0)
     alike, unlike = Predictor(BrightnessEngine(), model).predict(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,16 +16,17 @@ from busi_keras.imaging import read_image
 from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Predictor
 from busi_keras.training import trainer
 from busi_keras.workflows.evaluate import evaluate_run
+from busi_keras.workflows.study import run_study
 from busi_keras.workflows.train import Trained, run_training
 from tests.tiny import TINY
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"image_size": 32, "epochs": 2, "width": 2, "weights": "none"}
+SMALL = {"image_size": 32, "epochs": 2, "weights": "none"}
 APPROACHES = {
     "multitask": {"backbone": "mobilenet-v2"},
     "multitask-cnn": {"backbone": TINY},
-    "two-stage": {"backbone": "mobilenet-v2", "segmenter": "attention-unet"},
+    "two-stage": {"backbone": "mobilenet-v2", "segmenter": "attention-unet", "width": 2},
 }
 FILES = {
     "experiment.json", "split.json", "data.txt", "history.jsonl", "model.keras", "metrics.json", "predictions.csv",
@@ -138,6 +140,39 @@ def test_training_stops_where_nothing_becomes_better_and_a_resumed_one_stays_the
     run_training({}, str(phantom_folder), tmp_path / "run", resume=True, export=False)
     assert (tmp_path / "run" / "history.jsonl").read_bytes() == history
     assert read_card(tmp_path / "run" / "model.keras").epochs == card.epochs
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"fold": 3}, "--fold is 3, but protocol grouped has no folds; add --protocol kfold, or leave --fold away"),
+        ({"width": 8}, "--width is 8, but approach multitask has no U-Net of its own; add --approach two-stage"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(
+    given: dict[str, object], complaint: str, phantom_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        run_training({"approach": "multitask", **given}, str(phantom_folder), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_that_may_have_seen_the_held_out_images_is_said_and_in_a_study_refused(
+    phantom_folder: Path, trained_once: Callable[[str], Trained], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = trained_once("multitask-cnn").run
+    given = {"approach": "multitask-cnn", **APPROACHES["multitask-cnn"], **SMALL, "weights": str(first.model_file)}
+    again = run_training(given | {"epochs": 1}, str(phantom_folder), tmp_path / "run", export=False).run
+    seen = "model.keras was trained on phantom, perhaps on images that are held out here: scores may be too good"
+    assert seen in " ".join(capsys.readouterr().err.split())
+    assert "starting weights: model.keras, which was trained on phantom, perhaps" in again.model_card_file.read_text()
+    with pytest.raises(UsageError, match=r"model\.keras was trained on phantom, .*; a study needs weights that have"):
+        run_study({**given, "protocol": "kfold"}, str(phantom_folder), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+    other = shutil.copy(again.model_file, tmp_path / "model.keras")
+    with pytest.raises(UsageError, match=r"belongs to another experiment \(weights_fingerprint \w+, not \w+ as asked"):
+        run_training({"weights": str(other)}, str(phantom_folder), tmp_path / "run", resume=True, export=False)
 
 
 def test_a_run_folder_is_never_mixed(

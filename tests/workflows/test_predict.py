@@ -1,0 +1,100 @@
+"""Files to masks and tables, as one who leaves a long list of images alone relies on them."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from busi_keras.card import Card
+from busi_keras.errors import UsageError
+from busi_keras.inference.engine import Outputs
+from busi_keras.inference.paths import image_files
+from busi_keras.inference.predictor import Predictor
+from busi_keras.workflows.predict import predict_files
+
+SIZE = 32
+CARD = Card("multitask", SIZE, "BUSI", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-27")
+
+
+class Server:
+    """Says benign of everything, for so many batches."""
+
+    def __init__(self, batches: int, end: BaseException | None = None) -> None:
+        self._left, self._end = batches, end
+
+    def run(self, images: np.ndarray) -> Outputs:
+        if self._left == 0:
+            raise self._end or UsageError("the server does not answer; start it again")
+        self._left -= 1
+        empty = np.zeros(images.shape[:3], np.float32)
+        return Outputs(empty, np.tile(np.float32([0.8, 0.1, 0.1]), (len(images), 1)), empty, np.ones(len(images)))
+
+
+def predictor(batches: int = 99, end: BaseException | None = None) -> Predictor:
+    return Predictor(Server(batches, end), CARD, batch_size=4)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    files = [folder / f"scan {number}.png" for number in range(12)]
+    for file in files:
+        Image.fromarray(np.full((20, 30), 90, np.uint8)).save(file)
+    return files
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_was_predicted_before_the_end_is_in_the_tables(
+    images: list[Path], tmp_path: Path, interrupted: bool
+) -> None:
+    for broken in (images[1], images[10]):
+        broken.write_bytes(b"")
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            predict_files(predictor(2, KeyboardInterrupt()), images, tmp_path / "out")
+    else:
+        found = predict_files(predictor(2), images, tmp_path / "out")
+        assert [one.path for one in found.failed] == [images[1], *images[9:]]
+        unanswered = {one.path for one in found.failed if one.error == "the server does not answer; start it again"}
+        assert unanswered == {images[9], images[11]}
+    with (tmp_path / "out" / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == [str(images[number]) for number in (0, *range(2, 9))]
+    assert {row["label"] for row in rows} == {"benign"}
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]) == 8
+    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 8
+
+
+def test_true_masks_are_not_written_over(images: list[Path]) -> None:
+    mask = images[0].with_name("scan 0_mask.png")
+    Image.fromarray(np.full((20, 30), 255, np.uint8)).save(mask)
+    before = mask.read_bytes()
+    with pytest.raises(UsageError, match=r"--output .*images is the folder of .*scan 0\.png, .* name another folder"):
+        predict_files(predictor(), images, images[0].parent)
+    assert mask.read_bytes() == before
+    assert len(list(images[0].parent.iterdir())) == 13
+
+
+def test_pictures_of_an_earlier_prediction_are_no_images(images: list[Path], tmp_path: Path) -> None:
+    folder = images[0].parent
+    predict_files(predictor(), images[:2], folder / "predictions")
+    for name in ("scan 1_gradcam.png", "contact_sheet_12.png"):
+        (folder / "predictions" / name).write_bytes(images[0].read_bytes())
+    assert image_files([folder]) == images
+    overlay = folder / "predictions" / "scan 0_overlay.png"
+    assert image_files([overlay]) == [overlay]  # named itself
+
+
+def test_a_name_that_is_not_utf8_is_predicted_and_listed(images: list[Path], tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(images[0].parent) + b"/M\xfcller.png"))
+    images[0].rename(odd)
+    predict_files(predictor(), [odd, images[1]], tmp_path / "out")
+    rows = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert "M\\udcfcller.png" in rows[1]
+    assert len(rows) == 3
+    assert (tmp_path / "out" / odd.with_name(f"{odd.stem}_mask.png").name).exists()

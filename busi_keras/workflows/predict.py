@@ -222,7 +222,7 @@ def predict_files(
         except UnwritableError:
             raise
         except UsageError as error:  # a server that no longer answers
-            settled = {one.path for one in (*done, *failed)}
+            settled = {one.path for one in done} | {one.path for one in failed}
             for path in (path for path in images if path not in settled):
                 fail(path, error)
         written: Counter[str] = Counter()

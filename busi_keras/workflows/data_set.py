@@ -149,7 +149,7 @@ def groups_among(
 
 
 def find_groups(folder: Path) -> list[list[str]]:
-    """Near-duplicate groups of two and more images of a folder in BUSI's layout; broken files are left out, and said.
+    """Near-duplicate groups of two and more images of a folder in BUSI's layout; what cannot be trained on is said.
 
     Raises:
         UsageError: the folder does not exist or is not in BUSI's layout.
@@ -157,7 +157,7 @@ def find_groups(folder: Path) -> list[list[str]]:
     problems: dict[str, str] = {}
     found = groups_among(read_busi(folder), problems)
     if problems:
-        log.warning("%d images of %s were left out: %s", len(problems), folder, _few(problems))
+        log.warning("%d images of %s cannot be trained on: %s", len(problems), folder, _few(problems))
     return found
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
 from busi_keras.config import CLASSES
-from busi_keras.evaluation.calibration import expected_calibration_error, reliability
+from busi_keras.evaluation.calibration import BINS, expected_calibration_error, reliability
 from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import replacing
@@ -21,6 +21,7 @@ TRAINING, VALIDATION = "#0072b2", "#d55e00"
 CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73")
 CLASS_STYLES = ("-", "--", ":")
 DPI = 120
+LEAST_IN_BIN = 10
 
 CURVES = {
     "loss": ("loss", "loss"),
@@ -90,10 +91,13 @@ def plot_roc(scores: Sequence[ImageScore], metrics: Metrics, path: Path) -> None
 
 
 def plot_reliability(scores: Sequence[ImageScore], path: Path) -> None:
-    """Confidence against accuracy, a point a bin of equal mass: on the diagonal probabilities are what they say."""
+    """Confidence against accuracy, a point a bin of equal mass: on the diagonal probabilities are what they say.
+
+    Of few images there are fewer bins than the calibration error has, so that a point is not of one or two.
+    """
     probabilities = np.array([score.probabilities for score in scores])
     labels = np.array([score.label for score in scores])
-    bins = reliability(probabilities, labels)
+    bins = reliability(probabilities, labels, max(1, min(BINS, len(labels) // LEAST_IN_BIN)))
     error = expected_calibration_error(probabilities, labels)
     sizes = " or ".join(map(str, sorted({one.count for one in bins})))
     figure = _figure(5.5, 5)

@@ -98,3 +98,19 @@ def test_a_name_that_is_not_utf8_is_predicted_and_listed(images: list[Path], tmp
     assert "M\\udcfcller.png" in rows[1]
     assert len(rows) == 3
     assert (tmp_path / "out" / odd.with_name(f"{odd.stem}_mask.png").name).exists()
+
+
+def test_a_kill_leaves_the_tables_of_what_was_predicted_before(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("busi_keras.workflows.predict.TABLES_EVERY_S", 0.0)
+    monkeypatch.setattr("busi_keras.workflows.predict.WRITING_SHARE", 0)
+    table, listed = tmp_path / "out" / "predictions.csv", []
+
+    class Watching(Server):
+        def run(self, images: np.ndarray) -> Outputs:
+            listed.append(len(table.read_text().splitlines()) - 1 if table.exists() else 0)
+            return super().run(images)
+
+    predict_files(Predictor(Watching(99), CARD, batch_size=4), images, table.parent)
+    assert listed == [0, 4, 8]

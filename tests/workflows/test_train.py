@@ -12,6 +12,7 @@ import pytest
 
 from busi_keras.card import read_card
 from busi_keras.errors import UsageError
+from busi_keras.files import held
 from busi_keras.imaging import read_image
 from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Predictor
 from busi_keras.training import trainer
@@ -154,6 +155,13 @@ def test_an_option_that_would_be_passed_over_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=complaint):
         run_training({"approach": "multitask", **given}, str(phantom_folder), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_in_which_another_training_is_at_work_is_refused(phantom_folder: Path, tmp_path: Path) -> None:
+    given = {"approach": "multitask-cnn", **APPROACHES["multitask-cnn"], **SMALL}
+    with held(tmp_path / "run"), pytest.raises(UsageError, match=r"another process is at work in .*run; wait"):
+        run_training(given, str(phantom_folder), tmp_path / "run", resume=True, export=False)
     assert not (tmp_path / "run").exists()
 
 

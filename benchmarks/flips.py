@@ -1,19 +1,23 @@
 """What test-time flips change: a study scored again, each image averaged with its mirror image.
 
 Run from the root, with a finished study and a new folder:
-`PYTHONPATH=. python benchmarks/flips.py studies/kfold-multitask-cnn studies/kfold-multitask-cnn-flips`, then
-`python cli.py compare` of the two.
+`PYTHONPATH=. python benchmarks/flips.py studies/kfold-multitask-cnn studies/ablation-flips`, then
+`python results/update.py studies/ablation-flips`, or `python cli.py compare` of the two.
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
+
+from machine import circumstances
 
 from busi_keras.inference.predictor import Predictor
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import evaluate_records
+from results.made import MADE_FILE, made
 
 TAKEN = ("experiment.json", "split.json", "history.jsonl", "data.txt")
 
@@ -29,6 +33,7 @@ def rescore(folder: Path, target: Path, data: str) -> None:
     target.mkdir(parents=True)
     for name in TAKEN:
         shutil.copy(folder / name, target / name)
+    (target / MADE_FILE).write_text(json.dumps(made(run) | {"scored_by": circumstances()["command"]}, indent=2) + "\n")
     Run(target).write_scores(evaluation.to_json(), evaluation.scores)
 
 

@@ -13,17 +13,17 @@ from results.studies import take_folds
 PAGE = "ABLATIONS.md"
 FOLDER = "ablations"
 PREFIX = "ablation-"
-BASE = "kfold-multitask-cnn-mobilenet-v2-128px"
+BASES = "kfold-*"
 SEED_NOISE = "seed_noise.json"
 SHOWN = ("lesion_dice", "normal_clean", "accuracy", "malignant_auc", "brier", "false_finds")
 HEAD = """# Ablations
 
 One change at a time, on the same held-out images, by paired bootstrap over groups of near-duplicates. So that two
 cores could try many, most were made to the headline's network at 128 px and 12 epochs, some on two or three of the five
-folds: base and n stand with each. At full size a change need not do the same. The base's `made.json` has its command; a
-change adds the option that it names. Each file in `ablations/` is what `python cli.py compare CHANGED BASE --json`
-printed, all scores in it, with a `note` where there is more to say; this page is written from them by
-`python results/update.py`.
+folds: base and n stand with each; the base is the study here that the change differs least from. At full size a change
+need not do the same. The base's `made.json` has its command; a change adds the option that it names. Each file in
+`ablations/` is what `python cli.py compare CHANGED BASE --json` printed, all scores in it, with a `note` where there is
+more to say; this page is written from them by `python results/update.py`.
 """
 LEGEND = """Changed less unchanged, with the 95 % interval; **bold** where it leaves 0 out. Brier score and false finds
 (an image) are better when less. Last columns: how many of all scores are decided, for the change and against it.
@@ -58,7 +58,7 @@ class Change:
 
 
 def is_change(folder: Path) -> bool:
-    """Whether a study's folder is called `ablation-NAME`: it differs from `BASE` in one setting."""
+    """Whether a study's folder is called `ablation-NAME`: it is there to be set beside one of `BASES`."""
     return folder.resolve().name.startswith(PREFIX)
 
 
@@ -73,12 +73,18 @@ def take_change(folder: Path, results: Path) -> Path:
     name = folder.resolve().name.removeprefix(PREFIX)
     place = results / FOLDER / name
     take_folds(StudyFolder.open(folder), place)
-    base = StudyFolder(results / BASE)
+    base = nearest(StudyFolder(place), results)
     found = compare_studies(StudyFolder(place), base, base.groups(), common=True)
     file = place.with_name(f"{name}.json")
     note = json.loads(file.read_text()).get("note", "") if file.exists() else ""
     write_text(file, json.dumps({"note": note, **found.to_json()}, indent=2) + "\n")
     return place
+
+
+def nearest(study: StudyFolder, results: Path) -> StudyFolder:
+    """The study of `BASES` in `results/` that differs in the fewest settings."""
+    bases = [StudyFolder(folder) for folder in sorted(results.glob(BASES))]
+    return min(bases, key=lambda base: len(study.experiment.differences(base.experiment)))
 
 
 def ablations_page(results: Path) -> str:

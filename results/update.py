@@ -2,7 +2,7 @@
 
     python results/update.py runs/busi-multitask-resnet50 ...   # take runs in, then write the tables
     python results/update.py studies/kfold-multitask-cnn ...    # take in what a study has so far, then the tables
-    python results/update.py studies/ablation-boundary-loss     # the same of one that changes `ablations.BASE`
+    python results/update.py studies/ablation-boundary-loss     # the same of one that changes one of the studies here
     python results/update.py                                    # write the tables alone
 
 Only numbers and plots of numbers are taken: no image of the data set, and no figure that shows one.

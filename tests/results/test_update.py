@@ -192,9 +192,9 @@ def test_studies_and_differences_agree_with_the_folds_they_are_of(update: Module
             assert stored["intervals"][name]["estimate"] == pytest.approx(interval.estimate), (study.folder, name)
         assert stored["n"] == found.metrics.n
         assert stored["reliability"] == [asdict(one) for one in found.reliability]
-    base = StudyFolder(ROOT / "results" / "kfold-multitask-cnn-mobilenet-v2-128px")
     for changed in ROOT.glob("results/ablations/*/"):
         stored = json.loads(changed.with_suffix(".json").read_text())
+        base = StudyFolder(ROOT / "results" / stored["second"])
         found = compare_studies(StudyFolder(changed), base, base.groups(), common=True, resamples=2)
         assert (stored["n"], tuple(stored["settings"])) == (found.n, found.settings)
         for score, one in found.differences.items():

@@ -6,9 +6,6 @@ Each runs in a process of its own and takes one training step in turn, so that a
 which other programs used the processor does not count: PyTorch's threads wait for each other and lose far more by it
 than TensorFlow's. Expect a ratio of 1.0 or more for TensorFlow on a CPU. The peer: channels_last, `torch.optim.Adam`,
 eager, float32. Exits with 1 where the machine was never quiet: the numbers are then no result.
-
-What memory in huge pages gives: `... --backends tensorflow --huge-pages --output results/huge_pages.json`. Each then
-runs twice in turn; four such processes take 12 GB.
 """
 
 import argparse
@@ -33,9 +30,6 @@ WARM_UP_STEPS = 2
 QUIET = 0.05
 """The share of the processor that other programs may use during a step that counts."""
 LEARNING_RATE = 1e-4
-HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""Makes glibc, 2.35 and later, ask for pages of 2 MB where Linux gives them to those who ask, `madvise`."""
-LINUX_GIVES_THEM_TO = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -51,12 +45,11 @@ class Runner:
     steps: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, name: str, options: argparse.Namespace, huge_pages: bool = False) -> "Runner":
+    def start(cls, name: str, options: argparse.Namespace) -> "Runner":
         """Starts the process and waits until it has warmed up."""
         sizes = ["--batch-size", str(options.batch_size), "--image-size", str(options.image_size)]
         command = [sys.executable, __file__, "--runner", name, *sizes]
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": name if name != PEER else "torch"}
-        environment |= HUGE_PAGES if huge_pages else {}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         runner = cls(name, process)
         runner.parameters = runner._answer()["parameters"]
@@ -167,10 +160,7 @@ def random_batch(batch_size: int, image_size: int) -> Batch:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs peer and backends in turn: all that goes into the JSON."""
-    names = (PEER, *options.backends)
-    runners = [Runner.start(name, options) for name in names]
-    if options.huge_pages:
-        runners += [Runner.start(name, options, huge_pages=True) for name in names]
+    runners = [Runner.start(name, options) for name in (PEER, *options.backends)]
     assert len({runner.parameters for runner in runners}) == 1, "the peer is not the same network"
     deadline = time.monotonic() + options.seconds
     while time.monotonic() < deadline and any(len(runner.quiet_seconds()) < options.steps for runner in runners):
@@ -178,12 +168,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             runner.step()
     for runner in runners:
         runner.stop()
-    peer, *backends = (runner.result(options.batch_size) for runner in runners[: len(names)])
+    peer, *backends = (runner.result(options.batch_size) for runner in runners)
     for result in backends:
         result["ratio"] = result["images_per_second"] / peer["images_per_second"]
-    huge = [runner.result(options.batch_size) for runner in runners[len(names) :]]
-    for result, without in zip(huge, (peer, *backends), strict=False):
-        result["ratio_to_without"] = result["images_per_second"] / without["images_per_second"]
     return {
         "what": f"training the multitask network, batch {options.batch_size}, {options.image_size} px, float32",
         **circumstances(),
@@ -193,14 +180,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "backends": dict(zip(options.backends, backends, strict=True)),
         "quiet": all(runner.quiet_seconds() for runner in runners),
         "best_ratio": max(result["ratio"] for result in backends),
-    } | (
-        {
-            "huge_pages": dict(zip(names, huge, strict=True)),
-            "linux_gives_them_to": LINUX_GIVES_THEM_TO.read_text().strip(),
-        }
-        if huge
-        else {}
-    )
+    }
 
 
 def table(results: dict[str, Any]) -> str:
@@ -211,8 +191,6 @@ def table(results: dict[str, Any]) -> str:
         busy = "" if result["quiet"] else ", all while other programs ran"
         ratio = f"{result.get('ratio', 1.0):.2f} x"
         lines.append(f"{name:<12}{result['images_per_second']:6.2f} images/s   {ratio}   {counted}{busy}")
-    for name, result in results.get("huge_pages", {}).items():
-        lines.append(f"{name}, huge pages: {result['ratio_to_without']:.2f} x itself without")
     return "\n".join(lines)
 
 
@@ -224,7 +202,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="stop taking steps after so long")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--huge-pages", action="store_true", help="each a second time, with memory in huge pages")
     parser.add_argument("--runner", choices=(PEER, *BACKENDS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.runner:

@@ -216,9 +216,12 @@ def test_a_changed_study_is_taken_in_beside_what_it_changes(
         monkeypatch.setattr(update, name, value)
     (tmp_path / "README.md").write_text("")
     base = make_study(tmp_path / "kfold-multitask-cnn-mobilenet-v2-128px", "kfold", range(2))
-    run_study({"protocol": "kfold", "approach": "multitask-cnn", "folds": 2}, str(phantom_folder), base, resamples=20)
+    larger_base = make_study(tmp_path / "kfold-larger", "kfold", range(2), image_size=64)
+    for folder in (base, larger_base):
+        asked = {"protocol": "kfold", "approach": "multitask-cnn", "folds": 2}
+        run_study(asked, str(phantom_folder), folder, resamples=20)
     changed = make_study(tmp_path / "ablation-longer", "kfold", range(1), dice=0.8, epochs=9)
-    update.main([str(base), str(changed)])
+    update.main([str(base), str(larger_base), str(changed)])
     file = results / "ablations" / "longer.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"note": "Not kept."}))
     update.main([str(changed)])
@@ -230,6 +233,10 @@ def test_a_changed_study_is_taken_in_beside_what_it_changes(
     assert f"`epochs 9, not 1`; beside kfold-multitask-cnn-mobilenet-v2-128px, n = {scored}. Not kept." in page
     assert (results / "ablations" / "longer" / "fold-0" / "predictions.csv").exists()
     assert "ablation" not in update.studies_table(results)
+    larger = make_study(tmp_path / "ablation-longer-and-larger", "kfold", range(1), epochs=9, image_size=64)
+    update.main([str(larger)])
+    page = (results / "ABLATIONS.md").read_text()
+    assert "`epochs 9, not 1`; beside kfold-larger," in page
 
 
 def test_few_held_out_images_are_said_to_be_unlike_those_of_training(update: ModuleType) -> None:

@@ -4,16 +4,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from busi_keras.errors import UsageError
 from busi_keras.evaluation.comparison import Comparison, Difference, compare_studies, signed
 from busi_keras.evaluation.intervals import Interval
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.files import write_text
-from results.studies import take_folds
+from results.studies import complete_studies, take_folds
 
 PAGE = "ABLATIONS.md"
 FOLDER = "ablations"
 PREFIX = "ablation-"
-BASES = "kfold-*"
 SEED_NOISE = "seed_noise.json"
 SHOWN = ("lesion_dice", "normal_clean", "accuracy", "malignant_auc", "brier", "false_finds")
 HEAD = """# Ablations
@@ -58,7 +58,7 @@ class Change:
 
 
 def is_change(folder: Path) -> bool:
-    """Whether a study's folder is called `ablation-NAME`: it is there to be set beside one of `BASES`."""
+    """Whether a study's folder is called `ablation-NAME`: it is there to be set beside another study."""
     return folder.resolve().name.startswith(PREFIX)
 
 
@@ -68,12 +68,13 @@ def take_change(folder: Path, results: Path) -> Path:
     A note that stands there stays.
 
     Raises:
-        UsageError: as `take_study`.
+        UsageError: as `take_study`, or there is no study to set it beside.
     """
     name = folder.resolve().name.removeprefix(PREFIX)
     place = results / FOLDER / name
-    take_folds(StudyFolder.open(folder), place)
-    base = nearest(StudyFolder(place), results)
+    study = StudyFolder.open(folder)
+    base = nearest(study, results)
+    take_folds(study, place)
     found = compare_studies(StudyFolder(place), base, base.groups(), common=True)
     file = place.with_name(f"{name}.json")
     note = json.loads(file.read_text()).get("note", "") if file.exists() else ""
@@ -82,8 +83,15 @@ def take_change(folder: Path, results: Path) -> Path:
 
 
 def nearest(study: StudyFolder, results: Path) -> StudyFolder:
-    """The study of `BASES` in `results/` that differs in the fewest settings."""
-    bases = [StudyFolder(folder) for folder in sorted(results.glob(BASES))]
+    """The complete study of the same protocol in `results/` that differs in the fewest settings.
+
+    Raises:
+        UsageError: there is none.
+    """
+    protocol = study.experiment.protocol
+    bases = [base for base in complete_studies(results) if base.experiment.protocol == protocol]
+    if not bases:
+        raise UsageError(f"{results} has no complete study of protocol {protocol} to set {study.folder} beside")
     return min(bases, key=lambda base: len(study.experiment.differences(base.experiment)))
 
 

@@ -237,6 +237,10 @@ def test_a_changed_study_is_taken_in_beside_what_it_changes(
     update.main([str(larger)])
     page = (results / "ABLATIONS.md").read_text()
     assert "`epochs 9, not 1`; beside kfold-larger," in page
+    alone = make_study(tmp_path / "ablation-leaky", "leaky", range(1))
+    with pytest.raises(SystemExit, match=r"no complete study of protocol leaky to set .*ablation-leaky beside"):
+        update.main([str(alone)])
+    assert not (results / "ablations" / "leaky").exists()
 
 
 def test_few_held_out_images_are_said_to_be_unlike_those_of_training(update: ModuleType) -> None:

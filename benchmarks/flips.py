@@ -43,7 +43,12 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="a new folder")
     parser.add_argument("--data", default="auto", help="as in `evaluate`")
     options = parser.parse_args()
-    for fold in sorted(options.study.glob("fold-*")):
+    folds = sorted(options.study.glob("fold-*"))
+    if not folds:
+        raise SystemExit(f"{options.study} has no folds; name a study's folder")
+    if options.output.exists():
+        raise SystemExit(f"{options.output} is there already; name a new folder")
+    for fold in folds:
         rescore(fold, options.output / fold.name, options.data)
 
 

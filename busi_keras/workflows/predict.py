@@ -127,7 +127,8 @@ class Predictions:
         """A line a file, what went wrong, and where the results are."""
         lines = [_line(one) for one in self.done]
         lines += [f"failed: {one.error}" for one in self.failed]
-        where = f"{len(self.done)} images predicted, masks and tables in {output}" if self.done else "nothing predicted"
+        count = "1 image" if len(self.done) == 1 else f"{len(self.done)} images"
+        where = f"{count} predicted, masks and tables in {output}" if self.done else "nothing predicted"
         return "\n".join([*lines, where, RESEARCH_USE])
 
 

@@ -1,13 +1,8 @@
-"""The command line: parses options, sets the backend, calls a workflow, turns errors into messages."""
+"""The command line: each command parses its options and calls a workflow; how it runs is in `busi_keras.command`."""
 
 import contextlib
-import importlib
-import importlib.util
-import json
 import logging
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +10,17 @@ import typer
 
 from busi_keras import __version__
 from busi_keras.card import RESEARCH_USE
-from busi_keras.config import BACKENDS
-from busi_keras.errors import UsageError
+from busi_keras.command import (
+    DONE,
+    exit_with,
+    import_quietly,
+    messages,
+    print_json,
+    print_text,
+    set_backend,
+    whole_tracebacks,
+)
+from busi_keras.data_commands import data_app
 from busi_keras.options import AsJson, Backend, Data, Model, takes_experiment
 
 app = typer.Typer(
@@ -26,10 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Get and look at images.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-
-DONE, SOME_FAILED, WRONG_USE = 0, 1, 2
 
 
 @app.callback()
@@ -41,7 +42,7 @@ def main(
     if version:
         print(__version__)
         raise typer.Exit(DONE)
-    _options["debug"] = debug
+    whole_tracebacks["wanted"] = debug
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
 
 
@@ -76,15 +77,15 @@ def train(
 ) -> None:
     """Train one of the three approaches, measure it, report it, export it."""
     given |= {"approach": approach, "protocol": protocol, "fold": fold}
-    with _messages():
-        _set_backend(backend)
+    with messages():
+        set_backend(backend)
         from busi_keras.workflows.train import run_training
 
         trained = run_training(given, data, run_dir, resume, export=export, tensorboard=tensorboard)
         if as_json:
-            _print_json(trained.to_json())
+            print_json(trained.to_json())
         else:
-            _print(trained.summary())
+            print_text(trained.summary())
 
 
 @app.command()
@@ -101,15 +102,15 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a run on one part of its split and write its report anew."""
-    with _messages():
-        _set_backend(backend)
+    with messages():
+        set_backend(backend)
         from busi_keras.workflows.evaluate import evaluate_run
 
         evaluation = evaluate_run(run, split, data, perturb)
         if as_json:
-            _print_json(evaluation.to_json())
+            print_json(evaluation.to_json())
         else:
-            _print(evaluation.summary())
+            print_text(evaluation.summary())
 
 
 @app.command()
@@ -138,15 +139,15 @@ def study(
 ) -> None:
     """Train and score every fold of a protocol, with intervals; stopped and repeated, it goes on."""
     given |= {"approach": approach, "protocol": protocol}
-    with _messages():
-        _set_backend(backend)
+    with messages():
+        set_backend(backend)
         from busi_keras.workflows.study import run_study
 
         found = run_study(given, data, output, external)
         if as_json:
-            _print_json(found.study.to_json())
+            print_json(found.study.to_json())
         else:
-            _print(f"{found.summary()}\n\n{RESEARCH_USE}")
+            print_text(f"{found.summary()}\n\n{RESEARCH_USE}")
 
 
 @app.command()
@@ -169,14 +170,14 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say which of two studies is better in which score, by paired bootstrap over groups of near-duplicates."""
-    with _messages():
+    with messages():
         from busi_keras.workflows.compare import compare as compare_folders
 
         comparison = compare_folders(first, second, data, common, resamples, duplicated)
         if as_json:
-            _print_json(comparison.to_json())
+            print_json(comparison.to_json())
         else:
-            _print(f"{comparison.table()}\n\n{RESEARCH_USE}")
+            print_text(f"{comparison.table()}\n\n{RESEARCH_USE}")
 
 
 @app.command()
@@ -210,22 +211,22 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Segment and classify images. Research use, not a diagnosis."""
-    with _messages():
+    with messages():
         from busi_keras.inference.formats import is_standalone
 
         if server is not None and server.startswith("grpc:"):
             with contextlib.suppress(ImportError):  # the client says what is missing
-                _import_quietly("tensorflow")
+                import_quietly("tensorflow")
         elif server is None and not is_standalone(model):
-            _set_backend(backend)
+            set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
         result = predict_paths(model, paths, output, server, dicom_output, every, flips)
         if as_json:
-            _print_json(result.to_json())
+            print_json(result.to_json())
         else:
-            _print(result.summary(output))
-        _exit(result.done, result.failed)
+            print_text(result.summary(output))
+        exit_with(result.done, result.failed)
 
 
 @app.command()
@@ -244,11 +245,11 @@ def serve(
     backend: Backend = None,
 ) -> None:
     """Open a page on this machine: drop images, see what, where, how sure and why. Research use, not a diagnosis."""
-    with _messages():
+    with messages():
         from busi_keras.inference.formats import is_standalone
 
         if not is_standalone(model):
-            _set_backend(backend)
+            set_backend(backend)
         from busi_keras.web.serve import serve as serve_page
 
         serve_page(model, host, port, corrections, browser, max_upload)
@@ -275,16 +276,16 @@ def gradcam(
     as_json: AsJson = False,
 ) -> None:
     """Draw input, masks, Grad-CAM and overlay side by side. Research use, not a diagnosis."""
-    with _messages():
-        _set_backend(backend)
+    with messages():
+        set_backend(backend)
         from busi_keras.workflows.gradcam import explain_paths
 
         result = explain_paths(model, images, output, mask, target, method, figure_format, colour_map)
         if as_json:
-            _print_json(result.to_json())
+            print_json(result.to_json())
         else:
-            _print(result.summary())
-        _exit(result.done, result.failed)
+            print_text(result.summary())
+        exit_with(result.done, result.failed)
 
 
 @app.command()
@@ -309,168 +310,14 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a model for production, for TF Serving or for an engine, whatever backend the run was trained on."""
-    with _messages():
+    with messages():
         from busi_keras.workflows.export import export_run
 
         exported = export_run(run, export_format, output, data)
         if as_json:
-            _print_json({"exported": str(exported)})
+            print_json({"exported": str(exported)})
         else:
-            _print(f"{export_format} written to {exported}")
-
-
-@data_app.command("download")
-def data_download() -> None:
-    """Download BUSI from Kaggle through kagglehub; public, no account."""
-    with _messages():
-        from busi_keras.data.source import download
-
-        source = download()
-        _print(f"{len(source.records())} images in {source.folder}; use them with --data {source.folder}")
-
-
-@data_app.command("phantom")
-def data_phantom(
-    count: Annotated[int, typer.Option(help="Number of images, all classes together.")] = 160,
-    output: Annotated[Path, typer.Option(help="A new folder.")] = Path("data/phantoms"),
-    size: Annotated[int, typer.Option(help="Longer side of the images in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
-) -> None:
-    """Make synthetic ultrasound images with exact masks, in BUSI's layout."""
-    with _messages():
-        from busi_keras.data.phantom_set import write_phantoms
-
-        write_phantoms(output, count, seed, size)
-        _print(f"{count} phantoms in {output}; use them with --data {output}")
-
-
-@data_app.command("from-dicom")
-def data_from_dicom(
-    folder: Annotated[Path, typer.Argument(help="A folder of ultrasound files in DICOM.")],
-    labels: Annotated[Path, typer.Option(help="A CSV table: file,label; DICOM carries no class.")],
-    output: Annotated[Path, typer.Option(help="A folder in BUSI's layout; what is there is kept.")],
-    every: Annotated[int, typer.Option(help="Take every n-th frame of a cine.")] = 1,
-    allow_burnt_in: Annotated[
-        bool, typer.Option("--allow-burnt-in", help="Take files that may show a patient's name in the picture.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Turn DICOM into images in BUSI's layout: pixels of the scan area alone, nothing that names a patient."""
-    with _messages():
-        from busi_keras.workflows.from_dicom import convert_folder
-
-        result = convert_folder(folder, labels, output, every, allow_burnt_in)
-        if as_json:
-            _print_json(result.to_json())
-        else:
-            _print(result.summary(output))
-        _exit(result.done, result.failed)
-
-
-@data_app.command("groups")
-def data_groups(
-    folder: Annotated[Path, typer.Argument(help="A folder in BUSI's layout.")],
-    as_json: AsJson = False,
-) -> None:
-    """List groups of near-duplicate images: another crop, size, gain, annotation or flip of one frame."""
-    with _messages():
-        from busi_keras.workflows.data_set import find_groups
-
-        found = find_groups(folder)
-        if as_json:
-            _print_json({"groups": found})
-        else:
-            for group in found:
-                _print(", ".join(group))
-            _print(f"{len(found)} groups, {sum(map(len, found))} images")
-
-
-@data_app.command("audit")
-def data_audit(
-    folder: Annotated[Path, typer.Argument(help="A folder in BUSI's layout.")],
-    output: Annotated[Path, typer.Option(help="Folder for audit.html and images.csv.")] = Path("audit"),
-    split: Annotated[
-        Path | None, typer.Option(help="A run's split.json: look for leaks in it.", show_default="none")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Look for broken files, bad masks, duplicates, contradicting labels, leaks and marks; exit 1 if any distorts."""
-    with _messages():
-        from busi_keras.workflows.audit import audit_folder
-
-        audited = audit_folder(folder, output, split)
-        if as_json:
-            _print_json(audited.to_json())
-        else:
-            _print(audited.summary())
-        if audited.audit.distorts:
-            raise typer.Exit(SOME_FAILED)
-
-
-_options = {"debug": False}
-
-
-@contextlib.contextmanager
-def _messages() -> Iterator[None]:
-    """Errors become one line on stderr and an exit code; what libraries print goes to stderr, too."""
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except (typer.Exit, typer.Abort):
-        raise
-    except UsageError as error:
-        if _options["debug"]:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(WRONG_USE) from None
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except Exception as error:
-        if _options["debug"]:
-            raise
-        print(f"error: {type(error).__name__}: {error} (python cli.py --debug ... shows where)", file=sys.stderr)
-        raise typer.Exit(SOME_FAILED) from None
-
-
-def _set_backend(requested: str | None) -> None:
-    """Has to run before Keras is imported for the first time."""
-    backend = requested or os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if backend not in BACKENDS:
-        raise UsageError(f"--backend is {backend}; it must be one of {', '.join(BACKENDS)}")
-    if importlib.util.find_spec(backend) is None:
-        raise UsageError(f"--backend {backend} is not installed; pip install {backend}, or choose another backend")
-    os.environ["KERAS_BACKEND"] = backend
-    if backend == "tensorflow":
-        _import_quietly("tensorflow")
-
-
-def _import_quietly(module: str) -> None:
-    """TensorFlow's C++ parts write to stderr before their log level can be set; its Python parts advise programmers."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    stderr, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(silence, 2)
-        importlib.import_module(module)
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(silence)
-
-
-def _print(text: str) -> None:
-    print(text.encode(errors="backslashreplace").decode(), file=sys.__stdout__)  # of file names that are not UTF-8
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    _print(json.dumps(document, indent=2, allow_nan=False))
-
-
-def _exit(done: Any, failed: Any) -> None:
-    if failed:
-        raise typer.Exit(SOME_FAILED if done else WRONG_USE)
+            print_text(f"{export_format} written to {exported}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ FRAME = np.pad(np.full((40, 40), 250, np.uint8), 30, constant_values=20)
 @pytest.fixture
 def run(predictor: Predictor, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable:
     """Runs the command line; gives exit code, stdout and stderr."""
-    monkeypatch.setattr(cli, "_set_backend", lambda backend: None)
+    monkeypatch.setattr(cli, "set_backend", lambda backend: None)
     monkeypatch.setattr(predict, "load_predictor", lambda model, server: predictor)
 
     def run(*arguments: object) -> tuple[int, str, str]:

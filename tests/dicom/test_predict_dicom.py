@@ -133,7 +133,7 @@ def test_dicom_files_in_a_folder_are_predicted_with_the_images_and_bad_ones_list
     assert read_mask(Path(still["mask"])).shape == (100, 120)
     overlay = Path(still["mask"].replace("_mask.png", "_overlay.png"))
     assert read_image(overlay)[:8].max() == 0
-    assert {path.name for path in out.iterdir() if re.search("IM0007|^b_|c_", path.name)} == {
+    assert {path.name for path in out.iterdir() if re.search("IM0007|^b_|^c_", path.name)} == {
         "c_mask.png",
         "c_overlay.png",
     }

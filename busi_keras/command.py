@@ -1,0 +1,85 @@
+"""How a command runs, whichever it is: its backend, what it prints where, errors as messages and exit codes."""
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from busi_keras.config import BACKENDS
+from busi_keras.errors import UsageError
+
+DONE, SOME_FAILED, WRONG_USE = 0, 1, 2
+whole_tracebacks = {"wanted": False}
+
+
+@contextlib.contextmanager
+def messages() -> Iterator[None]:
+    """Errors become one line on stderr and an exit code; what libraries print goes to stderr, too."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except UsageError as error:
+        if whole_tracebacks["wanted"]:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(WRONG_USE) from None
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        if whole_tracebacks["wanted"]:
+            raise
+        print(f"error: {type(error).__name__}: {error} (python cli.py --debug ... shows where)", file=sys.stderr)
+        raise typer.Exit(SOME_FAILED) from None
+
+
+def set_backend(requested: str | None) -> None:
+    """Has to run before Keras is imported for the first time."""
+    backend = requested or os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in BACKENDS:
+        raise UsageError(f"--backend is {backend}; it must be one of {', '.join(BACKENDS)}")
+    if importlib.util.find_spec(backend) is None:
+        raise UsageError(f"--backend {backend} is not installed; pip install {backend}, or choose another backend")
+    os.environ["KERAS_BACKEND"] = backend
+    if backend == "tensorflow":
+        import_quietly("tensorflow")
+
+
+def import_quietly(module: str) -> None:
+    """TensorFlow's C++ parts write to stderr before their log level can be set; its Python parts advise programmers."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    stderr, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 2)
+        importlib.import_module(module)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(silence)
+
+
+def print_text(text: str) -> None:
+    """What a command gives: the one thing that goes to stdout."""
+    print(text.encode(errors="backslashreplace").decode(), file=sys.__stdout__)  # of file names that are not UTF-8
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The same, for programs."""
+    print_text(json.dumps(document, indent=2, allow_nan=False))
+
+
+def exit_with(done: Any, failed: Any) -> None:
+    """The exit code of many files: whether all, some or none of them worked."""
+    if failed:
+        raise typer.Exit(SOME_FAILED if done else WRONG_USE)

@@ -70,7 +70,7 @@ def plot_roc(scores: Sequence[ImageScore], metrics: Metrics, path: Path) -> None
     """Each class against the rest, with its area under the curve."""
     labels = np.array([score.label for score in scores])
     probabilities = np.array([score.probabilities for score in scores])
-    figure = _figure(5.5, 5)
+    figure = _figure(5.5, 5.8)
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for index, name in enumerate(CLASSES):
@@ -86,7 +86,7 @@ def plot_roc(scores: Sequence[ImageScore], metrics: Metrics, path: Path) -> None
             label=f"{name} against the rest, AUC {auc:.3f}",
         )
     axis.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"{len(scores)} images", aspect="equal")
-    axis.legend()
+    figure.legend(loc="outside lower center")  # beside the curves, which may be anywhere
     _save(figure, path)
 
 

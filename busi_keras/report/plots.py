@@ -99,6 +99,7 @@ def plot_reliability(scores: Sequence[ImageScore], path: Path) -> None:
     labels = np.array([score.label for score in scores])
     bins = reliability(probabilities, labels, max(1, min(BINS, len(labels) // LEAST_IN_BIN)))
     error = expected_calibration_error(probabilities, labels)
+    of_bins = "" if len(bins) == BINS else f" ({BINS} bins)"
     sizes = " or ".join(map(str, sorted({one.count for one in bins})))
     figure = _figure(5.5, 5)
     axis = figure.subplots()
@@ -113,7 +114,7 @@ def plot_reliability(scores: Sequence[ImageScore], path: Path) -> None:
     axis.set(
         xlabel="mean probability of the predicted class",
         ylabel="share of images with the right class",
-        title=f"{len(scores)} images, expected calibration error {error:.3f}",
+        title=f"{len(scores)} images, expected calibration error {error:.3f}{of_bins}",
         xlim=(1 / len(CLASSES), 1.02),
         ylim=(0, 1.02),
     )

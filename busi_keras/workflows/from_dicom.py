@@ -22,7 +22,7 @@ from busi_keras.errors import UsageError
 from busi_keras.files import replacing
 from busi_keras.imaging import encode_png
 from busi_keras.workflows.console import progress_bar
-from busi_keras.workflows.predict import Failed
+from busi_keras.workflows.predicted import Failed
 
 COLUMNS = ("file", "label")
 _NAME_DIGITS = 12

@@ -19,7 +19,7 @@ from busi_keras.inference.predictor import Prediction
 from busi_keras.report.panels import COLOUR_MAP, COLOUR_MAPS, PanelData, draw_contact_sheet, draw_panels
 from busi_keras.workflows.explainer import PREDICTED, TARGETS, Explainer
 from busi_keras.workflows.models import load_predictor
-from busi_keras.workflows.predict import Failed
+from busi_keras.workflows.predicted import Failed
 
 FORMATS = ("png", "svg", "pdf")
 TITLES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "hirescam": "HiResCAM"}

@@ -1,135 +1,31 @@
 """`predict`: masks, classes and overlays for image and DICOM files; a broken file never stops the others."""
 
-import csv
-import json
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from busi_keras.card import RESEARCH_USE
-from busi_keras.config import CLASSES
 from busi_keras.dicom.detection import is_dicom
-from busi_keras.dicom.lesion_size import lesion_size
 from busi_keras.dicom.reference import result_stem
-from busi_keras.dicom.regions import Spacing
-from busi_keras.dicom.results import ResultFiles
 from busi_keras.dicom.ultrasound import read_ultrasound
 from busi_keras.errors import UnwritableError, UsageError
-from busi_keras.evaluation.lesions import Lesion
-from busi_keras.files import replacing, write_text
+from busi_keras.files import replacing
 from busi_keras.imaging import encode_png, read_image
 from busi_keras.inference.paths import image_files, output_names
-from busi_keras.inference.predictor import Prediction, Predictor
+from busi_keras.inference.predictor import Predictor
 from busi_keras.report.overlay import overlay
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.models import load_predictor
-from busi_keras.workflows.predict_dicom import FrameResult, predict_ultrasound
+from busi_keras.workflows.predict_dicom import predict_ultrasound
+from busi_keras.workflows.predicted import Failed, Predicted, Predictions, write_tables
 
 TABLES_EVERY_S = 5.0
 WRITING_SHARE = 20
 """Writing tables that have grown long takes one part in so many of the time, at most."""
-COLUMNS = (
-    *("path", "label", *(f"p_{name}" for name in CLASSES), "lesions", "largest_box", "largest_area_px"),
-    *("novelty", "warnings", "frame", "largest_width", "largest_height", "largest_area", "size_unit"),
-)
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """What is said of one file; the pixels are not kept, so that thousands of files fit into memory.
-
-    Attributes:
-        mask: where its mask was written, if it was.
-        spacing: size of a pixel; None where the file does not say.
-        frames: of a DICOM file, all that were looked at, that with the largest lesion first: what else is said here is
-            of that one. Empty for an image.
-        dicom: where the results were written as DICOM, if they were.
-    """
-
-    path: Path
-    label: str
-    probabilities: tuple[float, ...]
-    lesions: tuple[Lesion, ...]
-    mask: Path | None
-    novelty: float
-    warnings: tuple[str, ...]
-    spacing: Spacing | None = None
-    frames: tuple[FrameResult, ...] = ()
-    dicom: ResultFiles | None = None
-
-    @classmethod
-    def of(cls, path: Path, prediction: Prediction, mask: Path | None) -> "Predicted":
-        """What is kept of a prediction."""
-        return cls(
-            path,
-            prediction.label,
-            prediction.probabilities,
-            prediction.lesions,
-            mask,
-            prediction.novelty,
-            prediction.warnings,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """As `predict --json` prints it."""
-        return {
-            "path": str(self.path),
-            "label": self.label,
-            "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
-            "lesions": [
-                {**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in self.lesions
-            ],
-            "mask": str(self.mask) if self.mask else None,
-            "novelty": self.novelty if math.isfinite(self.novelty) else None,
-            "warnings": list(self.warnings),
-            "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
-            "frame": self.frames[0].number if self.frames else None,
-            "frames": [frame.to_json() for frame in self.frames],
-            "dicom": self.dicom.to_json() if self.dicom else None,
-        }
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A file that could not be read, and why."""
-
-    path: Path
-    error: str
-
-    def to_json(self) -> dict[str, str]:
-        """As `--json` lists it."""
-        return {"path": str(self.path), "error": self.error}
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What came of a list of files."""
-
-    done: tuple[Predicted, ...]
-    failed: tuple[Failed, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """What `predict --json` prints."""
-        return {
-            "predictions": [one.to_json() for one in self.done],
-            "failed": [one.to_json() for one in self.failed],
-            "intended_use": RESEARCH_USE,
-        }
-
-    def summary(self, output: Path) -> str:
-        """A line a file, what went wrong, and where the results are."""
-        lines = [_line(one) for one in self.done]
-        lines += [f"failed: {one.error}" for one in self.failed]
-        count = "1 image" if len(self.done) == 1 else f"{len(self.done)} images"
-        where = f"{count} predicted, masks and tables in {output}" if self.done else "nothing predicted"
-        return "\n".join([*lines, where, RESEARCH_USE])
 
 
 def predict_paths(
@@ -269,7 +165,7 @@ def _tables(output: Path | None, result: Callable[[], Predictions]) -> Iterator[
         nonlocal cost, last
         if output is not None and (found := result()).done:
             started = time.monotonic()
-            _write_tables(output, found)
+            write_tables(output, found)
             last = time.monotonic()
             cost = last - started
 
@@ -289,22 +185,6 @@ def _of_its_own(stem: str, written: Counter[str]) -> str:
     return f"{stem}_{written[stem]}" if written[stem] > 1 else stem
 
 
-def _line(one: Predicted) -> str:
-    probabilities = ", ".join(f"{name} {p:.2f}" for name, p in zip(CLASSES, one.probabilities, strict=True))
-    lesion = "no lesion outlined"
-    if one.lesions:
-        lesion = f"lesion {list(one.lesions[0].box)} px" + (
-            f" and {len(one.lesions) - 1} more" * (len(one.lesions) > 1)
-        )
-        if one.frames:
-            lesion += f", {lesion_size(one.lesions[0], one.spacing)}"
-    if len(one.frames) > 1:
-        lesion += f" in frame {one.frames[0].number}, the largest of {len(one.frames)} frames"
-    return ": ".join([str(one.path), f"{one.label} ({probabilities}), {lesion}"]) + "".join(
-        f"\n  warning: {warning}" for warning in one.warnings
-    )
-
-
 def _write_pictures(output: Path, name: str, image: np.ndarray, mask: np.ndarray) -> Path:
     """Mask and overlay; gives the mask's path."""
     path = output / f"{name}_mask.png"
@@ -316,30 +196,3 @@ def _write_pictures(output: Path, name: str, image: np.ndarray, mask: np.ndarray
 def _write(path: Path, content: bytes) -> None:
     with replacing(path) as part:
         part.write_bytes(content)
-
-
-def _write_tables(output: Path, result: Predictions) -> None:
-    write_text(output / "predictions.json", json.dumps(result.to_json(), indent=2) + "\n")
-    with (
-        replacing(output / "predictions.csv") as part,
-        part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream,  # names that are not UTF-8
-    ):
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for one in result.done:
-            largest = one.lesions[0] if one.lesions else None
-            size = lesion_size(largest, one.spacing) if largest else None
-            writer.writerow(
-                (
-                    one.path,
-                    one.label,
-                    *(f"{p:.6f}" for p in one.probabilities),
-                    len(one.lesions),
-                    " ".join(map(str, largest.box)) if largest else "",
-                    largest.area_px if largest else "",
-                    f"{one.novelty:.4f}",
-                    "; ".join(one.warnings),
-                    one.frames[0].number if one.frames else "",
-                    *((f"{size.width:.6g}", f"{size.height:.6g}", f"{size.area:.6g}", size.unit) if size else [""] * 4),
-                )
-            )

@@ -17,9 +17,10 @@ from busi_keras.report.plots import plot_reliability
 from busi_keras.report.study_table import study_table
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import records_of, source_of
+from busi_keras.workflows.experiment import seen_before, without_auto
 from busi_keras.workflows.external import score_external
 from busi_keras.workflows.looks import look_over_study
-from busi_keras.workflows.train import run_training, seen_before, without_auto
+from busi_keras.workflows.train import run_training
 
 STUDIES = Path("studies")
 FOLDS = 5

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import FOLDED_PROTOCOLS, MALIGNANT, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.config import MALIGNANT, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
@@ -25,11 +25,10 @@ from busi_keras.files import held, replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
-from busi_keras.models.backbone import resolve_weights, weights_fingerprint
 from busi_keras.training.batches import load_arrays
 from busi_keras.training.calibrate import Calibration, calibrate
 from busi_keras.training.checkpoint import Progress
-from busi_keras.training.device import describe, gpu_names, prepare
+from busi_keras.training.device import describe, prepare
 from busi_keras.training.display import ConsoleDisplay
 from busi_keras.training.plan import train
 from busi_keras.training.run import Run
@@ -44,18 +43,16 @@ from busi_keras.workflows.data_set import (
     stored_split,
 )
 from busi_keras.workflows.evaluate import Evaluation, evaluate_records, metrics_summary, record_evaluation
+from busi_keras.workflows.experiment import (
+    asked_experiment,
+    completed_experiment,
+    require_of_use,
+    resumed_experiment,
+    seen_before,
+)
 from busi_keras.workflows.export import export_run
 from busi_keras.workflows.models import RUNS
 
-SCHEDULES: dict[tuple[str, str], dict[str, Any]] = {
-    ("phantom", "CPU"): {"epochs": 8, "batch_size": 8},
-    ("phantom", "GPU"): {"epochs": 20},
-    ("real", "CPU"): {"epochs": 20},
-    ("real", "GPU"): {"epochs": 60},
-}
-"""How to train by default. Phantoms are a demonstration of minutes: their few images make more steps in small batches;
-BUSI is hours on a CPU."""
-FROZEN_EPOCHS = 2
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-learn", "scipy")
 
 
@@ -111,16 +108,18 @@ def run_training(
         raise UsageError("--resume needs the run to go on with: --run-dir FOLDER")
     console = stderr_console()
     given = {name: value for name, value in given.items() if value is not None}
-    asked = _asked(given)
+    asked = asked_experiment(given)
     begun = Run(run_dir) if resume and run_dir and Run(run_dir).experiment_file.exists() else None
     if begun is None:
-        _require_of_use(asked, given)
+        require_of_use(asked, given)
     source = find_source(data) if begun is None else source_of(begun, data)
     if source.phantom:
         console.print(PHANTOM_NOTICE, style="bold yellow")
     records = source.records()
     found = {"data": source.name, "fingerprint": fingerprint(records), "backend": keras.backend.backend()}
-    experiment = _resumed(given, begun, found) if begun else _completed(asked, given, found, source.phantom)
+    experiment = (
+        resumed_experiment(given, begun, found) if begun else completed_experiment(asked, given, found, source.phantom)
+    )
     folder = run_dir or RUNS / f"{experiment.approach}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     with held(folder):
         run = Run.open(folder, experiment, resume)
@@ -218,59 +217,6 @@ def save_model(model: keras.Model, card: Card, path: Path) -> None:
         attach_card(part, card)
 
 
-def _asked(given: Mapping[str, Any]) -> Experiment:
-    """The options alone, on the presets; refuses wrong values before anything is looked for or downloaded."""
-    presets = PROTOCOL_PRESETS.get(given.get("protocol", ""), {})
-    options = {name: value for name, value in without_auto(given).items() if name != "weights"}
-    return Experiment(**{"approach": "multitask", "data": "", **presets, **options})
-
-
-def _require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
-    """Refuses options that the protocol or the approach does not have: they would be passed over in silence."""
-    has_folds, two_stages = asked.protocol in FOLDED_PROTOCOLS, asked.approach == "two-stage"
-    folded = f"protocol {asked.protocol} has no folds; add --protocol {FOLDED_PROTOCOLS[0]}"
-    staged = f"approach {asked.approach} has no U-Net of its own; add --approach two-stage"
-    for name, of_use, reason in (
-        *((name, has_folds, folded) for name in ("fold", "folds")),
-        *((name, two_stages, staged) for name in ("segmenter", "width")),
-    ):
-        default = Experiment.__dataclass_fields__[name].default
-        if not of_use and given.get(name, default) != default:
-            raise UsageError(f"--{name} is {given[name]}, but {reason}, or leave --{name} away")
-
-
-def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Without `--weights auto` and `--precision auto`, which choose nothing."""
-    return {name: v for name, v in given.items() if not (name in ("weights", "precision") and v == "auto")}
-
-
-def _resumed(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Experiment:
-    """A stored experiment with what is asked for now; the two must come out equal."""
-    stored = run.experiment
-    if stored.fingerprint != found["fingerprint"]:
-        raise UsageError(f"{run.folder} was begun on other files than these; name its own with --data")
-    options = without_auto(given)
-    if options.get("weights") not in (None, "none", "imagenet"):
-        options["weights"] = resolve_weights(options["weights"], stored.backbone)
-        options["weights_fingerprint"] = weights_fingerprint(options["weights"])
-    return replace(stored, **found, **options)
-
-
-def _completed(asked: Experiment, given: Mapping[str, Any], found: Mapping[str, Any], phantom: bool) -> Experiment:
-    """What was asked for, with what follows from data, device and the weights that can be had."""
-    gpu = bool(gpu_names())
-    schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
-    fields = {name: value for name, value in schedule.items() if name not in given}
-    fields |= {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
-    fields["weights_fingerprint"] = weights_fingerprint(fields["weights"])
-    if given.get("precision", "auto") == "auto":
-        fields["precision"] = "mixed_bfloat16" if gpu else "float32"
-    if fields["weights"] != "none":
-        fields["frozen_epochs"] = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
-        fields["encoder_rate"] = given.get("encoder_rate", PRETRAINED_ENCODER_RATE)
-    return replace(asked, **fields)
-
-
 def _announce(console: Console, experiment: Experiment, source: Source, run: Run) -> None:
     console.print(f"{experiment.approach} on {source.folder}, protocol {experiment.protocol}; run folder {run.folder}")
     console.print(f"running on {describe(experiment)}")
@@ -281,22 +227,6 @@ def _announce(console: Console, experiment: Experiment, source: Source, run: Run
     console.print(f"{networks}{experiment.backbone} starts {start}; {experiment.epochs} epochs at most")
     if seen := seen_before(experiment.weights, experiment.data):
         console.print(f"{Path(experiment.weights).name} {seen}: scores may be too good", style="bold yellow")
-
-
-def seen_before(weights: str, data: str) -> str:
-    """What a stored network that training starts from may have seen of the held-out images, as the end of a sentence;
-    empty where it has seen none.
-
-    Args:
-        weights, data: as in `Experiment`.
-    """
-    if Path(weights).suffix != ".keras":
-        return ""
-    try:
-        card = read_card(Path(weights))
-    except UsageError:
-        return "does not say what it was trained on, perhaps on images that are held out here"
-    return f"was trained on {data}, perhaps on images that are held out here" if card.data == data else ""
 
 
 def _card(

@@ -1,0 +1,118 @@
+"""What a training is asked for: options, presets, data, device and the weights that can be had, as an `Experiment`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from busi_keras.card import read_card
+from busi_keras.config import FOLDED_PROTOCOLS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
+from busi_keras.errors import UsageError
+from busi_keras.models.backbone import resolve_weights, weights_fingerprint
+from busi_keras.training.device import gpu_names
+from busi_keras.training.run import Run
+
+SCHEDULES: dict[tuple[str, str], dict[str, Any]] = {
+    ("phantom", "CPU"): {"epochs": 8, "batch_size": 8},
+    ("phantom", "GPU"): {"epochs": 20},
+    ("real", "CPU"): {"epochs": 20},
+    ("real", "GPU"): {"epochs": 60},
+}
+"""How to train by default. Phantoms are a demonstration of minutes: their few images make more steps in small batches;
+BUSI is hours on a CPU."""
+FROZEN_EPOCHS = 2
+
+
+def asked_experiment(given: Mapping[str, Any]) -> Experiment:
+    """The options alone, on the presets; refuses wrong values before anything is looked for or downloaded.
+
+    Args:
+        given: the fields of `Experiment` that were asked for.
+
+    Raises:
+        UsageError: a value is not one that the field can have.
+    """
+    presets = PROTOCOL_PRESETS.get(given.get("protocol", ""), {})
+    options = {name: value for name, value in without_auto(given).items() if name != "weights"}
+    return Experiment(**{"approach": "multitask", "data": "", **presets, **options})
+
+
+def require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
+    """Refuses options that the protocol or the approach does not have: they would be passed over in silence."""
+    has_folds, two_stages = asked.protocol in FOLDED_PROTOCOLS, asked.approach == "two-stage"
+    folded = f"protocol {asked.protocol} has no folds; add --protocol {FOLDED_PROTOCOLS[0]}"
+    staged = f"approach {asked.approach} has no U-Net of its own; add --approach two-stage"
+    for name, of_use, reason in (
+        *((name, has_folds, folded) for name in ("fold", "folds")),
+        *((name, two_stages, staged) for name in ("segmenter", "width")),
+    ):
+        default = Experiment.__dataclass_fields__[name].default
+        if not of_use and given.get(name, default) != default:
+            raise UsageError(f"--{name} is {given[name]}, but {reason}, or leave --{name} away")
+
+
+def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Without `--weights auto` and `--precision auto`, which choose nothing."""
+    return {name: v for name, v in given.items() if not (name in ("weights", "precision") and v == "auto")}
+
+
+def resumed_experiment(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Experiment:
+    """A stored experiment with what is asked for now; the two must come out equal.
+
+    Args:
+        given, found: as in `completed_experiment`.
+
+    Raises:
+        UsageError: the run was begun on other files, or there are no such weights.
+    """
+    stored = run.experiment
+    if stored.fingerprint != found["fingerprint"]:
+        raise UsageError(f"{run.folder} was begun on other files than these; name its own with --data")
+    options = without_auto(given)
+    if options.get("weights") not in (None, "none", "imagenet"):
+        options["weights"] = resolve_weights(options["weights"], stored.backbone)
+        options["weights_fingerprint"] = weights_fingerprint(options["weights"])
+    return replace(stored, **found, **options)
+
+
+def completed_experiment(
+    asked: Experiment, given: Mapping[str, Any], found: Mapping[str, Any], phantom: bool
+) -> Experiment:
+    """What was asked for, with what follows from data, device and the weights that can be had.
+
+    Args:
+        asked: of `asked_experiment`.
+        given: the fields of `Experiment` that were asked for.
+        found: those that data and process determine: `data`, `fingerprint`, `backend`.
+        phantom: whether the data are phantoms.
+
+    Raises:
+        UsageError: there are no such weights, or they cannot be had.
+    """
+    gpu = bool(gpu_names())
+    schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
+    fields = {name: value for name, value in schedule.items() if name not in given}
+    fields |= {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
+    fields["weights_fingerprint"] = weights_fingerprint(fields["weights"])
+    if given.get("precision", "auto") == "auto":
+        fields["precision"] = "mixed_bfloat16" if gpu else "float32"
+    if fields["weights"] != "none":
+        fields["frozen_epochs"] = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
+        fields["encoder_rate"] = given.get("encoder_rate", PRETRAINED_ENCODER_RATE)
+    return replace(asked, **fields)
+
+
+def seen_before(weights: str, data: str) -> str:
+    """What a stored network that training starts from may have seen of the held-out images, as the end of a sentence;
+    empty where it has seen none.
+
+    Args:
+        weights, data: as in `Experiment`.
+    """
+    if Path(weights).suffix != ".keras":
+        return ""
+    try:
+        card = read_card(Path(weights))
+    except UsageError:
+        return "does not say what it was trained on, perhaps on images that are held out here"
+    return f"was trained on {data}, perhaps on images that are held out here" if card.data == data else ""

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,58 +88,105 @@ def predict_files(
     images = [path for path in files if not in_dicom[path]]
     if output is not None:
         _require_apart(output, images)
-    names = output_names(images)
-    done: list[Predicted] = []
-    failed: list[Failed] = []
-    order = {path: place for place, path in enumerate(files)}
-
-    def result() -> Predictions:
-        by_place: Callable[[Predicted | Failed], int] = lambda one: order[one.path]  # noqa: E731
-        return Predictions(tuple(sorted(done, key=by_place)), tuple(sorted(failed, key=by_place)))
-
-    def fail(path: Path, error: UsageError) -> None:
-        failed.append(Failed(path, str(error)))
-        progress()
-
-    def readable(images: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray]]:
-        for path in images:
-            try:
-                yield path, read_image(path)
-            except UsageError as error:
-                fail(path, error)
-
-    with _tables(output, result) as keep:
-        try:
-            for (path, image), prediction in predictor.stream(readable(images)):
-                mask = None if output is None else _write_pictures(output, names[path], image, prediction.mask)
-                done.append(Predicted.of(path, prediction, mask))
-                keep()
-                progress()
-        except UnwritableError:
-            raise
-        except UsageError as error:  # a server that no longer answers
-            settled = {one.path for one in done} | {one.path for one in failed}
-            for path in (path for path in images if path not in settled):
-                fail(path, error)
+    with _Results(files, output, progress) as results:
+        _predict_images(predictor, images, output, results, progress)
         written: Counter[str] = Counter()
         for path in (path for path in files if in_dicom[path]):
             try:
                 ultrasound = read_ultrasound(path)
                 more(ultrasound.frames_in(every) - 1)
                 found = predict_ultrasound(predictor, ultrasound, every, progress)
-                results = found.dicom_results(predictor.card) if dicom_output is not None else None
+                results_in_dicom = found.dicom_results(predictor.card) if dicom_output is not None else None
             except UsageError as error:
-                fail(path, error)
+                results.fail(path, error)
                 continue
             stem = _of_its_own(result_stem(ultrasound), written)
             mask = None if output is None else _write_pictures(output, stem, found.scanned, found.prediction.mask)
             result_files = None
-            if results is not None and dicom_output is not None:
-                result_files = replace(results, stem=stem).write(dicom_output)
+            if results_in_dicom is not None and dicom_output is not None:
+                result_files = replace(results_in_dicom, stem=stem).write(dicom_output)
             predicted = Predicted.of(path, found.prediction, mask)
-            done.append(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=result_files))
-            keep()
-    return result()
+            results.add(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=result_files))
+    return results.so_far()
+
+
+class _Results:
+    """What came of the files so far. The tables in `output` follow every few seconds, and when the work ends, however.
+
+    Args:
+        files: all, in their order.
+        output: None to keep no tables.
+        progress: called for each file that failed.
+    """
+
+    def __init__(self, files: Sequence[Path], output: Path | None, progress: Callable[[], None]) -> None:
+        self._place = {path: place for place, path in enumerate(files)}
+        self._output, self._progress = output, progress
+        self._done: list[Predicted] = []
+        self._failed: list[Failed] = []
+        self._cost, self._last = 0.0, time.monotonic()
+
+    def __enter__(self) -> "_Results":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._write()
+
+    def add(self, one: Predicted) -> None:
+        self._done.append(one)
+        if time.monotonic() - self._last > max(TABLES_EVERY_S, WRITING_SHARE * self._cost):
+            self._write()
+
+    def fail(self, path: Path, error: UsageError) -> None:
+        self._failed.append(Failed(path, str(error)))
+        self._progress()
+
+    def missing(self, paths: Sequence[Path]) -> list[Path]:
+        """Those of which nothing is known."""
+        settled = {one.path for one in self._done} | {one.path for one in self._failed}
+        return [path for path in paths if path not in settled]
+
+    def so_far(self) -> Predictions:
+        """All, in the order of the files."""
+        return Predictions(
+            tuple(sorted(self._done, key=lambda one: self._place[one.path])),
+            tuple(sorted(self._failed, key=lambda one: self._place[one.path])),
+        )
+
+    def _write(self) -> None:
+        if self._output is not None and self._done:
+            started = time.monotonic()
+            write_tables(self._output, self.so_far())
+            self._last = time.monotonic()
+            self._cost = self._last - started
+
+
+def _predict_images(
+    predictor: Predictor,
+    images: Sequence[Path],
+    output: Path | None,
+    results: _Results,
+    progress: Callable[[], None],
+) -> None:
+    names = output_names(images)
+
+    def readable() -> Iterator[tuple[Path, np.ndarray]]:
+        for path in images:
+            try:
+                yield path, read_image(path)
+            except UsageError as error:
+                results.fail(path, error)
+
+    try:
+        for (path, image), prediction in predictor.stream(readable()):
+            mask = None if output is None else _write_pictures(output, names[path], image, prediction.mask)
+            results.add(Predicted.of(path, prediction, mask))
+            progress()
+    except UnwritableError:
+        raise
+    except UsageError as error:  # a server that no longer answers
+        for path in results.missing(images):
+            results.fail(path, error)
 
 
 def _require_apart(output: Path, images: Sequence[Path]) -> None:
@@ -150,33 +196,6 @@ def _require_apart(output: Path, images: Sequence[Path]) -> None:
                 f"--output {output} is the folder of {path}, where NAME_mask.png is the true mask of NAME; "
                 "name another folder for predicted ones"
             )
-
-
-@contextmanager
-def _tables(output: Path | None, result: Callable[[], Predictions]) -> Iterator[Callable[[], None]]:
-    """Keeps the tables in `output`: what it gives brings them up to date, where that is not too recent.
-
-    Args:
-        result: what has been predicted so far.
-    """
-    cost, last = 0.0, time.monotonic()
-
-    def write() -> None:
-        nonlocal cost, last
-        if output is not None and (found := result()).done:
-            started = time.monotonic()
-            write_tables(output, found)
-            last = time.monotonic()
-            cost = last - started
-
-    def keep() -> None:
-        if time.monotonic() - last > max(TABLES_EVERY_S, WRITING_SHARE * cost):
-            write()
-
-    try:
-        yield keep
-    finally:
-        write()
 
 
 def _of_its_own(stem: str, written: Counter[str]) -> str:

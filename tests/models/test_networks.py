@@ -164,10 +164,17 @@ def test_a_label_head_is_pooling_and_one_dense_layer() -> None:
     np.testing.assert_allclose(numpy(head(features, training=False)), expected, atol=1e-5)
 
 
-def test_weights_of_a_file_reach_the_layers_they_belong_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whence", ["file", "cache"])
+def test_stored_weights_reach_the_layers_they_belong_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whence: str
+) -> None:
     source = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
-    source.save_weights(tmp_path / "resnet.weights.h5")
-    encoder = build_classifier(SIZE, "resnet50", str(tmp_path / "resnet.weights.h5")).get_layer("encoder")
+    file = tmp_path / "resnet.weights.h5"
+    source.save_weights(file)
+    if whence == "cache":  # where Keras' own download would lie
+        monkeypatch.setattr("keras.src.applications.resnet.file_utils.get_file", lambda *asked, **options: str(file))
+    weights = {"file": str(file), "cache": "imagenet"}[whence]
+    encoder = build_classifier(SIZE, "resnet50", weights).get_layer("encoder")
     images = np.random.default_rng(0).uniform(0, 255, (1, SIZE, SIZE, 3)).astype(np.float32)
     expected = numpy(source(keras.applications.resnet50.preprocess_input(images.copy()), training=False))
     assert expected.max() > 0

@@ -11,7 +11,7 @@ authors' CMU-Net, whose own code validates in eights, claims a pair that is .4 a
 has 71.42 and 79.49 for it, 3.8 apart. So what is taken image by image stands beside the table; in eights is told, too.
 
 The same here: the splits, 256 x 256 pixels, threshold 0.5, an epoch chosen on the images that are scored. Not the same:
-the epoch is chosen by Dice and accuracy, there by IoU alone, from the 300 that `main.py` trains by default; all masks of
+the epoch is chosen by Dice and accuracy, there by IoU alone, of the 300 that `main.py` trains by default; all masks of
 an image are OR-ed, there it keeps one file an image; a mask is shrunk by averaging, there by its nearest pixel; the
 network sees the image with its aspect ratio kept.
 """

@@ -22,6 +22,7 @@ FOLDED_PROTOCOLS = ("kfold", "leaky", "lesion-70-30")
 PRECISIONS = ("float32", "mixed_bfloat16")
 BACKENDS = ("tensorflow", "jax", "torch")
 MASK_LOSSES = ("bce", "dice-bce", "dice-boundary")
+EPOCH_CHOICES = ("dice-accuracy", "iou")
 
 COARSEST_STRIDE = 32
 PRETRAINED_ENCODER_RATE = 0.3
@@ -48,7 +49,8 @@ class Experiment:
         learning_rate: peak of the cosine schedule.
         encoder_rate: factor of the learning rate in a pretrained encoder, once it is no longer frozen.
         average: momentum of the weights' exponential moving average, which is validated and kept; 0 for none.
-        patience: training ends after so many epochs without a better validation score.
+        choose_by: one of `EPOCH_CHOICES`: by which validation score the epoch is chosen.
+        patience: training ends after so many epochs without a better such score.
         mask_loss: one of `MASK_LOSSES`.
         mask_weight, label_weight: the two tasks' shares in the loss.
         heat_map_weight: share in the loss of the true class's heat map lying beside the lesion; 0 for none.
@@ -84,6 +86,7 @@ class Experiment:
     learning_rate: float = 1e-3
     encoder_rate: float = 1.0
     average: float = 0.0
+    choose_by: str = "dice-accuracy"
     patience: int = 12
     mask_loss: str = "dice-bce"
     mask_weight: float = 1.0
@@ -179,10 +182,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": PRECISIONS,
     "backend": BACKENDS,
     "mask_loss": MASK_LOSSES,
+    "choose_by": EPOCH_CHOICES,
 }
 """What the fields of `Experiment` that name something may be."""
 
-PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {"lesion-70-30": {"image_size": 256, "folds": 3}}
+PROTOCOL_PRESETS: dict[str, dict[str, Any]] = {"lesion-70-30": {"image_size": 256, "folds": 3, "choose_by": "iou"}}
 """What a protocol sets apart from the defaults of `Experiment`."""
 
 

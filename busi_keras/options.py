@@ -66,6 +66,13 @@ Average = Annotated[
     float | None,
     typer.Option(help="Momentum of a moving average of the weights, such as 0.99.", show_default="0: none"),
 ]
+ChooseBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What the epoch is chosen by, on validation: dice-accuracy (the mean of both) or iou (masks alone).",
+        show_default="dice-accuracy; iou in lesion-70-30",
+    ),
+]
 Patience = Annotated[
     int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
 ]
@@ -125,6 +132,7 @@ def _experiment(
     learning_rate: LearningRate = None,
     encoder_rate: EncoderRate = None,
     average: Average = None,
+    choose_by: ChooseBy = None,
     patience: Patience = None,
     mask_loss: MaskLoss = None,
     mask_weight: MaskWeight = None,

@@ -196,11 +196,13 @@ def encoder(experiment: dict[str, Any]) -> str:
 
 
 def _epochs(study: StudyFolder) -> str:
-    """The most that a network was trained, and the least and the largest chosen."""
+    """The most that a network was trained, and the least and the largest chosen, by what if not as usual."""
     made_of = [json.loads((fold.folder / MADE_FILE).read_text()) for fold in study.finished()]
     stages = [stage for one in made_of for stage in one["epochs"].values()]
     first, last = min(stage["chosen"] for stage in stages), max(stage["chosen"] for stage in stages)
     chosen = str(first) if first == last else f"{first} to {last}"
+    if study.experiment.choose_by == "iou":
+        chosen += ", by IoU"
     return f"{max(stage['trained'] for stage in stages)} ({chosen})"
 
 

@@ -143,7 +143,7 @@ def test_a_stored_experiment_is_read(tmp_path: Path) -> None:
 def test_an_experiment_of_a_version_with_fewer_options_is_the_same(tmp_path: Path) -> None:
     fields = asdict(Experiment("multitask", "phantom")) | {"augment": True}
     later = ("average", "class_balance", "attention_gates", "deep_supervision", "gradual_unfreezing", "members")
-    for added in (*later, "heat_map_weight"):
+    for added in (*later, "heat_map_weight", "choose_by"):
         del fields[added]
     (tmp_path / "experiment.json").write_text(json.dumps(fields))
     assert Experiment.read(tmp_path / "experiment.json") == Experiment("multitask", "phantom")

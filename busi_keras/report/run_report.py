@@ -180,9 +180,10 @@ def _settings(experiment: Experiment, rows: Sequence[dict[str, Any]], sizes: str
 
 
 def _criterion(experiment: Experiment) -> str:
+    by_iou = experiment.choose_by == "iou"
     if experiment.approach == "two-stage":
-        return "Dice for the segmenter and accuracy for the classifier,"
-    return "(Dice + accuracy) / 2"
+        return f"{'IoU' if by_iou else 'Dice'} for the segmenter and accuracy for the classifier,"
+    return "IoU" if by_iou else "(Dice + accuracy) / 2"
 
 
 def _counts(metrics: Metrics) -> str:

@@ -129,7 +129,10 @@ def train_stage(
                     f"the loss of {stage.name} is {row['loss']} in epoch {epoch + 1}: training has diverged; "
                     f"--learning-rate {experiment.learning_rate} is too high; start a new run with a lower one"
                 )
-            row |= {"val_score": validation_score(row), "seconds": round(time.monotonic() - started, 2)}
+            row |= {
+                "val_score": validation_score(row, experiment.choose_by),
+                "seconds": round(time.monotonic() - started, 2),
+            }
             progress = _advance(progress, row)
             if progress.best_epoch == epoch:
                 checkpoints.save_best(progress, stage.network)
@@ -142,8 +145,16 @@ def train_stage(
     return progress
 
 
-def validation_score(row: dict[str, Any]) -> float:
-    """By what the epoch is chosen: the mean of validation Dice and accuracy, of those that the network has."""
+def validation_score(row: dict[str, Any], choose_by: str) -> float:
+    """By what the epoch is chosen: the mean of validation Dice and accuracy, of those that the network has, or IoU
+    alone; of a network without a mask accuracy, in either case.
+
+    Args:
+        row: the epoch's line of the history.
+        choose_by: one of `EPOCH_CHOICES`.
+    """
+    if choose_by == "iou" and "val_iou" in row:
+        return float(row["val_iou"])
     return float(np.mean([row[name] for name in ("val_dice", "val_accuracy") if name in row]))
 
 

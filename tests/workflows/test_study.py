@@ -22,11 +22,13 @@ MakeStudy = Callable[..., Path]
 ASKED = {"approach": "multitask-cnn", "backbone": TINY, "weights": "none", "image_size": 32}
 
 
+@pytest.mark.parametrize("begun", [{}, {"choose_by": "dice-accuracy"}])
 def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
-    make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+    make_study: MakeStudy, phantom_folder: Path, tmp_path: Path, begun: dict[str, str]
 ) -> None:
-    """The third fold is trained, without normal images, as the first two were: they are of one epoch."""
-    folder = make_study(tmp_path / "study", "lesion-70-30", range(2), backbone=TINY)
+    """The third fold is trained, without normal images, as the first two were: they are of one epoch, and chosen by
+    what the protocol says unless they were begun otherwise."""
+    folder = make_study(tmp_path / "study", "lesion-70-30", range(2), backbone=TINY, **begun)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("fold-*/*")}
     given = {**ASKED, "protocol": "lesion-70-30"}
     study = run_study(given, str(phantom_folder), folder, resamples=50).study
@@ -34,6 +36,12 @@ def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
     assert {path: path.stat().st_mtime_ns for path in before} == before
     trained = Run(folder / "fold-2")
     assert (trained.experiment.epochs, trained.experiment.batch_size, trained.experiment.fold) == (1, 8, 2)
+    row = json.loads(trained.history_file.read_text())
+    by, score = "IoU", row["val_iou"]
+    if begun:
+        by, score = "(Dice + accuracy) / 2", (row["val_dice"] + row["val_accuracy"]) / 2
+    assert row["val_score"] == pytest.approx(score)
+    assert f"epoch 1 chosen, by {by} on validation" in " ".join(trained.report_file.read_text().split())
     metrics = json.loads(trained.metrics_file.read_text())
     assert metrics["n"]["normal"] == 0
     assert (metrics["normal_clean"], metrics["classes"]["normal"]["f1"], metrics["auc"]["normal"]) == (None, None, None)

@@ -126,7 +126,7 @@ def test_an_approach_is_trained_measured_and_reported(
 def test_training_stops_where_nothing_becomes_better_and_a_resumed_one_stays_there(
     phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "validation_score", lambda row: (0.1, 0.5, 0.4, 0.5, 0.9, 0.9)[row["epoch"]])
+    monkeypatch.setattr(trainer, "validation_score", lambda row, _: (0.1, 0.5, 0.4, 0.5, 0.9, 0.9)[row["epoch"]])
     small = {"approach": "multitask-cnn", "backbone": TINY, **SMALL}
     given = {**small, "protocol": "seed", "epochs": 6, "patience": 2}
     run_training(given, str(phantom_folder), tmp_path / "run", export=False)

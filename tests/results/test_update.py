@@ -276,6 +276,12 @@ def test_the_command_in_made_repeats_the_experiment() -> None:
     assert words[words.index("--members") + 1] == "3"
     assert "--augment" not in command(replace(base, augment=1.0))
 
+    stored = [path.parent for path in ROOT.glob("results/**/made.json")]
+    assert stored
+    for folder in stored:  # a default that changes must not change what the stored commands repeat
+        experiment = Experiment.read(folder / "experiment.json")
+        assert json.loads((folder / "made.json").read_text())["command"] == command(experiment)
+
 
 def test_what_normals_left_clean_cost_is_read_off_the_scores(
     update: ModuleType, make_study: MakeStudy, tmp_path: Path

@@ -15,7 +15,7 @@ from busi_keras.errors import UnwritableError, UsageError
 from busi_keras.files import replacing
 from busi_keras.imaging import encode_png, read_image
 from busi_keras.inference.paths import image_files, output_names
-from busi_keras.inference.predictor import Predictor
+from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.report.overlay import overlay
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.models import load_predictor
@@ -89,24 +89,8 @@ def predict_files(
     if output is not None:
         _require_apart(output, images)
     with _Results(files, output, progress) as results:
-        _predict_images(predictor, images, output, results, progress)
-        written: Counter[str] = Counter()
-        for path in (path for path in files if in_dicom[path]):
-            try:
-                ultrasound = read_ultrasound(path)
-                more(ultrasound.frames_in(every) - 1)
-                found = predict_ultrasound(predictor, ultrasound, every, progress)
-                results_in_dicom = found.dicom_results(predictor.card) if dicom_output is not None else None
-            except UsageError as error:
-                results.fail(path, error)
-                continue
-            stem = _of_its_own(result_stem(ultrasound), written)
-            mask = None if output is None else _write_pictures(output, stem, found.scanned, found.prediction.mask)
-            result_files = None
-            if results_in_dicom is not None and dicom_output is not None:
-                result_files = replace(results_in_dicom, stem=stem).write(dicom_output)
-            predicted = Predicted.of(path, found.prediction, mask)
-            results.add(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=result_files))
+        _predict_images(predictor, images, results)
+        _predict_scans(predictor, [path for path in files if in_dicom[path]], results, dicom_output, every, more)
     return results.so_far()
 
 
@@ -117,11 +101,14 @@ class _Results:
         files: all, in their order.
         output: None to keep no tables.
         progress: called for each file that failed.
+
+    Attributes:
+        output, progress: as given.
     """
 
     def __init__(self, files: Sequence[Path], output: Path | None, progress: Callable[[], None]) -> None:
         self._place = {path: place for place, path in enumerate(files)}
-        self._output, self._progress = output, progress
+        self.output, self.progress = output, progress
         self._done: list[Predicted] = []
         self._failed: list[Failed] = []
         self._cost, self._last = 0.0, time.monotonic()
@@ -139,7 +126,7 @@ class _Results:
 
     def fail(self, path: Path, error: UsageError) -> None:
         self._failed.append(Failed(path, str(error)))
-        self._progress()
+        self.progress()
 
     def missing(self, paths: Sequence[Path]) -> list[Path]:
         """Those of which nothing is known."""
@@ -154,20 +141,14 @@ class _Results:
         )
 
     def _write(self) -> None:
-        if self._output is not None and self._done:
+        if self.output is not None and self._done:
             started = time.monotonic()
-            write_tables(self._output, self.so_far())
+            write_tables(self.output, self.so_far())
             self._last = time.monotonic()
             self._cost = self._last - started
 
 
-def _predict_images(
-    predictor: Predictor,
-    images: Sequence[Path],
-    output: Path | None,
-    results: _Results,
-    progress: Callable[[], None],
-) -> None:
+def _predict_images(predictor: Predictor, images: Sequence[Path], results: _Results) -> None:
     names = output_names(images)
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
@@ -179,14 +160,39 @@ def _predict_images(
 
     try:
         for (path, image), prediction in predictor.stream(readable()):
-            mask = None if output is None else _write_pictures(output, names[path], image, prediction.mask)
+            mask = _write_pictures(results.output, names[path], image, prediction)
             results.add(Predicted.of(path, prediction, mask))
-            progress()
+            results.progress()
     except UnwritableError:
         raise
     except UsageError as error:  # a server that no longer answers
         for path in results.missing(images):
             results.fail(path, error)
+
+
+def _predict_scans(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    results: _Results,
+    dicom_output: Path | None,
+    every: int,
+    more: Callable[[int], None],
+) -> None:
+    written: Counter[str] = Counter()
+    for path in paths:
+        try:
+            ultrasound = read_ultrasound(path)
+            more(ultrasound.frames_in(every) - 1)
+            found = predict_ultrasound(predictor, ultrasound, every, results.progress)
+            in_dicom = None if dicom_output is None else found.dicom_results(predictor.card)
+        except UsageError as error:
+            results.fail(path, error)
+            continue
+        stem = _of_its_own(result_stem(ultrasound), written)
+        mask = _write_pictures(results.output, stem, found.scanned, found.prediction)
+        files = replace(in_dicom, stem=stem).write(dicom_output) if in_dicom and dicom_output else None
+        predicted = Predicted.of(path, found.prediction, mask)
+        results.add(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=files))
 
 
 def _require_apart(output: Path, images: Sequence[Path]) -> None:
@@ -204,11 +210,13 @@ def _of_its_own(stem: str, written: Counter[str]) -> str:
     return f"{stem}_{written[stem]}" if written[stem] > 1 else stem
 
 
-def _write_pictures(output: Path, name: str, image: np.ndarray, mask: np.ndarray) -> Path:
-    """Mask and overlay; gives the mask's path."""
+def _write_pictures(output: Path | None, name: str, image: np.ndarray, prediction: Prediction) -> Path | None:
+    """Mask and overlay, where there is an output; gives the mask's path."""
+    if output is None:
+        return None
     path = output / f"{name}_mask.png"
-    _write(path, encode_png(mask))
-    _write(output / f"{name}_overlay.png", encode_png(overlay(image, mask)))
+    _write(path, encode_png(prediction.mask))
+    _write(output / f"{name}_overlay.png", encode_png(overlay(image, prediction.mask)))
     return path
 
 

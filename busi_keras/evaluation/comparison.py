@@ -1,7 +1,7 @@
 """Two studies on the same images: the paired bootstrap of what lies between them, over groups of near-duplicates."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -99,7 +99,7 @@ def compare_studies(
         UsageError: the studies scored other images, or compared masks at another size; there is no image of that kind.
     """
     _require_comparable(first, second)
-    ones, others = _by_image(first), _by_image(second)
+    ones, others = _by_image(first.by_fold(), second.by_fold())
     shared = [key for key in ones if key in others]
     if not shared or (len(shared) < max(len(ones), len(others)) and not common):
         way_out = "finish both, or compare these with --common" if shared else "compare studies of the same images"
@@ -143,14 +143,23 @@ def _require_comparable(first: StudyFolder, second: StudyFolder) -> None:
         )
 
 
-def _by_image(study: StudyFolder) -> dict[tuple[str, int], ImageScore]:
-    """Scores by name and by the how-manieth time the image was scored: random splits score some of them twice."""
-    seen: Counter[str] = Counter()
-    found = {}
-    for score in (score for split in study.splits() for score in split):
-        found[score.name, seen[score.name]] = score
-        seen[score.name] += 1
-    return dict(sorted(found.items()))
+def _by_image(
+    first: Mapping[int, Sequence[ImageScore]], second: Mapping[int, Sequence[ImageScore]]
+) -> list[dict[tuple[str, int], ImageScore]]:
+    """Each study's scores, by the image's name and a number: of the fold, where the folds that both have hold out the
+    same images; else the how-manieth time it was scored, since random splits score some images twice.
+    """
+    common = first.keys() & second.keys()
+    alike = common and all({one.name for one in first[i]} == {one.name for one in second[i]} for i in common)
+    found = []
+    for study in (first, second):
+        seen: Counter[str] = Counter()
+        scores = {}
+        for fold, score in ((fold, score) for fold, split in study.items() for score in split):
+            scores[score.name, fold if alike else seen[score.name]] = score
+            seen[score.name] += 1
+        found.append(dict(sorted(scores.items())))
+    return found
 
 
 def _names(first: StudyFolder, second: StudyFolder) -> tuple[str, str]:

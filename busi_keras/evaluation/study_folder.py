@@ -188,17 +188,21 @@ class StudyFolder:
         return ExternalSource(found["name"], found["fingerprint"], tuple(found["left_out"]))
 
     def splits(self) -> list[list[ImageScore]]:
-        """The scores that count, a list a finished fold; of protocol `external`, those on the other folder.
+        """As `by_fold`, without their numbers."""
+        return list(self.by_fold().values())
+
+    def by_fold(self) -> dict[int, list[ImageScore]]:
+        """The scores that count, by each finished fold's number; of protocol `external`, those on the other folder.
 
         Raises:
             UsageError: a fold was scored last on another part, or folds of one partition hold out the same image.
         """
         if self.experiment.protocol == "external":
-            return [read_predictions(self.external / "predictions.csv")]
+            return {0: read_predictions(self.external / "predictions.csv")}
         scores = {fold: fold.scores() for fold in self.finished()}
         if self.experiment.protocol in PARTITIONS:
             _require_disjoint(scores)
-        return list(scores.values())
+        return {fold.number: found for fold, found in scores.items()}
 
     def sum_up(self, resamples: int = RESAMPLES) -> Study:
         """The finished folds, pooled.

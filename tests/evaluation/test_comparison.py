@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -56,6 +57,16 @@ def test_studies_on_other_images_are_refused(studies: dict[str, Path]) -> None:
         compare_studies(whole, StudyFolder(studies["elsewhere"]), [])
     with pytest.raises(UsageError, match=r"of protocol kfold, .* of seed: they compare masks at other sizes"):
         compare_studies(whole, StudyFolder(studies["seed"]), [])
+
+
+def test_an_image_of_several_random_splits_is_compared_within_each(make_study: MakeStudy, tmp_path: Path) -> None:
+    whole = StudyFolder(make_study(tmp_path / "whole", "lesion-70-30", range(3)))
+    part = StudyFolder(make_study(tmp_path / "part", "lesion-70-30", range(1, 2), seed=4))
+    found = compare_studies(whole, part, [], common=True, resamples=2).differences["dice"]
+    splits = whole.splits()
+    assert {one.name for one in splits[1]} & {one.name for one in splits[0]}
+    for dice, split in ((found.first, splits[1]), (found.second, part.splits()[0])):
+        assert dice == pytest.approx(fmean(one.overlap.dice for one in split if one.overlap))
 
 
 def test_images_with_and_without_near_duplicates_are_compared_apart(studies: dict[str, Path]) -> None:

@@ -78,7 +78,7 @@ def train(
     """Train one of the three approaches, measure it, report it, export it."""
     given |= {"approach": approach, "protocol": protocol, "fold": fold}
     with messages():
-        set_backend(backend)
+        set_backend(backend, trains=True)
         from busi_keras.workflows.train import run_training
 
         trained = run_training(given, data, run_dir, resume, export=export, tensorboard=tensorboard)
@@ -103,7 +103,7 @@ def evaluate(
 ) -> None:
     """Score a run on one part of its split and write its report anew."""
     with messages():
-        set_backend(backend)
+        set_backend(backend, trains=True)
         from busi_keras.workflows.evaluate import evaluate_run
 
         evaluation = evaluate_run(run, split, data, perturb)
@@ -140,7 +140,7 @@ def study(
     """Train and score every fold of a protocol, with intervals; stopped and repeated, it goes on."""
     given |= {"approach": approach, "protocol": protocol}
     with messages():
-        set_backend(backend)
+        set_backend(backend, trains=True)
         from busi_keras.workflows.study import run_study
 
         found = run_study(given, data, output, external)

@@ -4,8 +4,10 @@ Run from the root: `PYTHONPATH=. python benchmarks/training_speed.py --output re
 
 Each runs in a process of its own and takes one training step in turn, so that all see the same machine. A step during
 which other programs used the processor does not count: PyTorch's threads wait for each other and lose far more by it
-than TensorFlow's. Expect a ratio of 1.0 or more for TensorFlow on a CPU. The peer: channels_last, `torch.optim.Adam`,
-eager, float32. Exits with 1 where the machine was never quiet: the numbers are then no result.
+than TensorFlow's. Expect a ratio of 1.0 or more for TensorFlow on a CPU, with oneDNN's kernels, as the commands use it;
+`tensorflow-eigen` is without them: TensorFlow's own choice on processors older than AVX-512 VNNI. The peer:
+channels_last, `torch.optim.Adam`, eager, float32. Exits with 1 where the machine was never quiet: the numbers are then
+no result.
 """
 
 import argparse
@@ -25,7 +27,14 @@ import numpy as np
 from machine import circumstances, processor_seconds
 
 PEER = "pytorch"
-BACKENDS = ("tensorflow", "jax", "torch")
+ENVIRONMENTS = {
+    PEER: {"KERAS_BACKEND": "torch"},
+    "tensorflow": {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"},
+    "tensorflow-eigen": {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0"},
+    "jax": {"KERAS_BACKEND": "jax"},
+    "torch": {"KERAS_BACKEND": "torch"},
+}
+BACKENDS = tuple(name for name in ENVIRONMENTS if name != PEER)
 WARM_UP_STEPS = 2
 QUIET = 0.05
 """The share of the processor that other programs may use during a step that counts."""
@@ -49,7 +58,7 @@ class Runner:
         """Starts the process and waits until it has warmed up."""
         sizes = ["--batch-size", str(options.batch_size), "--image-size", str(options.image_size)]
         command = [sys.executable, __file__, "--runner", name, *sizes]
-        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "KERAS_BACKEND": name if name != PEER else "torch"}
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **ENVIRONMENTS[name]}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         runner = cls(name, process)
         runner.parameters = runner._answer()["parameters"]
@@ -95,7 +104,7 @@ class Runner:
 
 def run(name: str, batch: Batch) -> None:
     """What a runner does: says how many parameters it trains, then takes a step for each line it reads."""
-    step, parameters = pytorch_step(batch) if name == PEER else keras_step(name, batch)
+    step, parameters = pytorch_step(batch) if name == PEER else keras_step(batch)
     for _ in range(WARM_UP_STEPS):
         step()
     print(json.dumps({"parameters": parameters}), flush=True)
@@ -106,7 +115,7 @@ def run(name: str, batch: Batch) -> None:
         print(json.dumps(answer), flush=True)
 
 
-def keras_step(backend: str, batch: Batch) -> tuple[Callable[[], Any], int]:
+def keras_step(batch: Batch) -> tuple[Callable[[], Any], int]:
     """A training step of this project's network, and how many parameters it trains."""
     import keras
 
@@ -114,7 +123,7 @@ def keras_step(backend: str, batch: Batch) -> tuple[Callable[[], Any], int]:
     from busi_keras.models import build
 
     images, masks, labels = batch
-    network = build(Experiment("multitask", "phantom", image_size=images.shape[1], backend=backend))
+    network = build(Experiment("multitask", "phantom", image_size=images.shape[1], backend=keras.backend.backend()))
     network.compile(
         keras.optimizers.Adam(LEARNING_RATE),
         {
@@ -190,7 +199,7 @@ def table(results: dict[str, Any]) -> str:
         counted = f"{result['steps_counted']} of {len(result['steps'])} steps counted"
         busy = "" if result["quiet"] else ", all while other programs ran"
         ratio = f"{result.get('ratio', 1.0):.2f} x"
-        lines.append(f"{name:<12}{result['images_per_second']:6.2f} images/s   {ratio}   {counted}{busy}")
+        lines.append(f"{name:<18}{result['images_per_second']:6.2f} images/s   {ratio}   {counted}{busy}")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import logging
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from busi_keras.config import BACKENDS
 from busi_keras.errors import UsageError
 
 DONE, SOME_FAILED, WRONG_USE = 0, 1, 2
+X86 = ("x86_64", "AMD64")
 whole_tracebacks = {"wanted": False}
 
 
@@ -42,8 +44,15 @@ def messages() -> Iterator[None]:
         raise typer.Exit(SOME_FAILED) from None
 
 
-def set_backend(requested: str | None) -> None:
-    """Has to run before Keras is imported for the first time."""
+def set_backend(requested: str | None, trains: bool = False) -> None:
+    """Has to run before Keras is imported for the first time.
+
+    Args:
+        requested: one of `BACKENDS`; None for what `KERAS_BACKEND` says, or TensorFlow.
+        trains: whether a network is trained, or scored as it was trained: then with oneDNN's kernels on TensorFlow,
+            which of itself takes them on processors with AVX-512 VNNI and later alone. On older ones they train faster
+            (`benchmarks/training_speed.py`), but answer a single image more slowly.
+    """
     backend = requested or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
         raise UsageError(f"--backend is {backend}; it must be one of {', '.join(BACKENDS)}")
@@ -51,6 +60,8 @@ def set_backend(requested: str | None) -> None:
         raise UsageError(f"--backend {backend} is not installed; pip install {backend}, or choose another backend")
     os.environ["KERAS_BACKEND"] = backend
     if backend == "tensorflow":
+        if trains and platform.machine() in X86:
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         import_quietly("tensorflow")
 
 

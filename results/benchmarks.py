@@ -7,18 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+KERAS = {"tensorflow-eigen": "Keras on tensorflow, without oneDNN"}
+
 
 def speed_table(results: Path) -> str:
-    """Training speed of each backend as a ratio to the same network in PyTorch."""
+    """Training speed of each backend as a ratio to the same network in PyTorch, and on what."""
     if not (speed := _read(results / "training_speed.json")):
         return ""
     rows = {"plain PyTorch": speed["peer"] | {"ratio": 1.0}}
-    rows |= {f"Keras on {name}": result for name, result in speed["backends"].items()}
+    rows |= {KERAS.get(name, f"Keras on {name}"): result for name, result in speed["backends"].items()}
     lines = [
         f"| {name} | {r['images_per_second']:.2f} | {r['ratio']:.2f} | {'yes' if r['quiet'] else 'no'} |"
         for name, r in rows.items()
     ]
-    return "\n".join(["| network | images a second | ratio | machine was quiet |\n|---|---|---|---|", *lines])
+    head = "| network | images a second | ratio | machine was quiet |\n|---|---|---|---|"
+    return "\n".join([head, *lines, f"\n{speed['processor']}, {speed['cores']} cores."])
 
 
 def feeding_and_memory(results: Path) -> str:

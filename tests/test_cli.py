@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 import typer
 from PIL import Image
 
-from busi_keras.command import X86
 from busi_keras.config import CLASSES, Experiment
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.imaging import read_image, read_mask
@@ -56,22 +54,6 @@ def test_training_prints_one_json_document_and_tells_its_progress_on_stderr(work
         assert expected in log
     assert "Traceback" not in log
     assert "oneDNN" not in log
-
-
-@pytest.mark.skipif(platform.machine() not in X86, reason="elsewhere TensorFlow's own choice stands")
-@pytest.mark.parametrize(("wanted", "expected"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)])
-def test_training_uses_onednn_on_each_processor_unless_told_not_to(wanted: dict[str, str], expected: bool) -> None:
-    code = (
-        "from busi_keras.command import set_backend; set_backend('tensorflow', trains=True); "
-        "import tensorflow as tf; tf.nn.conv2d(tf.ones((1, 8, 8, 8)), tf.ones((3, 3, 8, 8)), 1, 'SAME')"
-    )
-    unset = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-        env=unset | wanted | {"ONEDNN_VERBOSE": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert ("exec,cpu,convolution" in done.stdout) == expected
 
 
 def test_compare_says_which_study_is_better(

@@ -40,6 +40,8 @@ class Card:
         novelty_threshold: from which `Outputs.novelty` on an image is not like the training images, set on validation;
             None where it was not fitted.
         failures: the worst of the scored images, a sentence each.
+        trained_on: all that it and the networks that it started from were trained on: the folders' names, by
+            `data.busi.fingerprint`; None where that is not known.
         classes: the order of the probabilities.
         intended_use: for the reader.
     """
@@ -62,6 +64,7 @@ class Card:
     novelty_threshold: float | None = None
     failures: tuple[str, ...] = ()
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    trained_on: dict[str, str] | None = None
     classes: tuple[str, ...] = CLASSES
     intended_use: str = field(default=RESEARCH_USE)
 

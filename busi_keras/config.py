@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,14 +163,31 @@ class Experiment:
         except (OSError, TypeError, ValueError) as error:
             raise UsageError(f"{path} is not an experiment ({error}); train again into a new folder") from None
 
-    def differences(self, other: "Experiment") -> list[str]:
+    def differences(self, other: "Experiment", across_folds: bool = False) -> list[str]:
         """One phrase a field in which the two differ: `epochs 15, not 30`.
 
         Weights files count by their names and, where both are known, fingerprints: their folders are others on each
         machine.
+
+        Args:
+            across_folds: let `fold` be another.
         """
-        mine, others = ({**dataclasses.asdict(one), "weights": Path(one.weights).name} for one in (self, other))
-        if not (self.weights_fingerprint and other.weights_fingerprint):
+        others = dataclasses.asdict(other)
+        if across_folds:
+            del others["fold"]
+        return self.differences_from(others)
+
+    def differences_from(self, asked: Mapping[str, Any]) -> list[str]:
+        """As `differences`, from some of the fields of another; the values need not be such as an experiment can have.
+
+        Args:
+            asked: values by field.
+        """
+        mine = dataclasses.asdict(self)
+        others = {**mine, **asked}
+        for one in (mine, others):
+            one["weights"] = Path(one["weights"]).name
+        if not (mine["weights_fingerprint"] and others["weights_fingerprint"]):
             del mine["weights_fingerprint"]
         return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -72,8 +72,7 @@ def take_folds(study: StudyFolder, place: Path) -> None:
     """
     study.splits()  # refuses what was scored on other images than the fold's own
     for fold in StudyFolder(place).begun():
-        here = replace(study.experiment, fold=fold.experiment.fold)
-        if differences := fold.experiment.differences(here):
+        if differences := fold.experiment.differences(study.experiment, across_folds=True):
             raise UsageError(
                 f"{fold.folder} is of another experiment than {study.folder} ({'; '.join(differences)}); "
                 "remove it, or rename the study's folder"

@@ -6,7 +6,7 @@ Al-Dhabyani, Gomaa, Khaled, Fahmy, "Dataset of breast ultrasound images", Data i
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from busi_keras.errors import UsageError
 from busi_keras.imaging import SUFFIXES, read_image, read_mask
 
 BUSI_COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
-BUSI_MASKS = 798
 """Images a class in the complete data set."""
+BUSI_MASKS = 798
 
 _MASK_STEM = re.compile(r"(?P<image>.+)_mask(_\d+)?$")
 
@@ -126,7 +126,8 @@ def fingerprint(records: Iterable[Record]) -> str:
 
 def first_mask_only(records: Iterable[Record]) -> list[Record]:
     """The records with `_mask.png` as their only mask, as the original project read them (protocol `seed`)."""
-    return [Record(r.name, r.image, r.masks[:1], r.label) for r in records]
+    first = re.compile(r".+_mask")
+    return [replace(r, masks=tuple(path for path in r.masks if first.fullmatch(path.stem))) for r in records]
 
 
 def natural_order(name: str) -> tuple[list[tuple[str, int]], str]:

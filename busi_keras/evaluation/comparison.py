@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from busi_keras.card import RESEARCH_USE
@@ -120,11 +120,9 @@ def compare_studies(
         name: Difference(estimates[0][name], estimates[1][name], interval, _better(name, interval))
         for name, interval in paired_differences(pair[0], pair[1], numbers, resamples).items()
     }
-    here = replace(first.experiment, fold=second.experiment.fold)
     one, other = _names(first, second)
-    return Comparison(
-        one, other, len(shared), differences, tuple(here.differences(second.experiment)), SELECTIONS[duplicated]
-    )
+    settings = tuple(first.experiment.differences(second.experiment, across_folds=True))
+    return Comparison(one, other, len(shared), differences, settings, SELECTIONS[duplicated])
 
 
 def _require_comparable(first: StudyFolder, second: StudyFolder) -> None:

@@ -37,7 +37,8 @@ COLUMNS = (
 
 
 def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
-    """A CSV with a line an image; areas are shares of the image; what is not defined stays empty."""
+    """A CSV with a line an image; areas are shares of the image, a single pixel's above 0; what is not defined stays
+    empty."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
@@ -53,8 +54,7 @@ def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
                         if score.overlap
                         else ["", ""]
                     ),
-                    f"{score.true_area:.6f}",
-                    f"{score.predicted_area:.6f}",
+                    *(f"{area:.9g}" for area in (score.true_area, score.predicted_area)),
                     *([f"{value:.2f}" for value in astuple(score.surface)] if score.surface else [""] * 3),
                     *(
                         "" if value is None else f"{value:.6f}"
@@ -78,9 +78,11 @@ def read_predictions(path: Path) -> list[ImageScore]:
         with path.open(newline="", encoding="utf-8") as stream:
             return [_score(row) for row in csv.DictReader(stream)]
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; finish its training with --resume") from None
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{path} is no table of predictions of this version ({error}); score the run again") from None
+        raise UsageError(f"{path} does not exist; repeat the training that writes it") from None
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise UsageError(
+            f"{path} is damaged, or no table of predictions of this version ({error}); score the run again"
+        ) from None
 
 
 def _score(row: dict[str, str]) -> ImageScore:

@@ -29,11 +29,13 @@ class ExternalSource:
         name: of the folder.
         fingerprint: of its files, as `data.busi.fingerprint`.
         left_out: names of its images that show a frame that was trained on.
+        unusable: names of those whose files are broken or incomplete (`--skip-bad`).
     """
 
     name: str
     fingerprint: str
     left_out: tuple[str, ...]
+    unusable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def _note(experiment: Experiment, splits: Sequence[Sequence[ImageScore]], extern
     if external:
         notes.append(
             f"Protocol external: trained and validated on {experiment.data}, scored on {external.name}. Images left "
-            f"out because they show frames that were trained on: {len(external.left_out)}."
+            f"out because they show frames that were trained on: {len(external.left_out)}; because their files are "
+            f"broken or incomplete: {len(external.unusable)}."
         )
     return " ".join(notes)

@@ -5,7 +5,6 @@ No network is needed: a fold that was trained elsewhere is finished where its nu
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,7 @@ class Fold:
             UsageError: it was scored last on other images than those.
         """
         split = Split.read(self.folder / "split.json")
-        scored = json.loads((self.folder / "metrics.json").read_text())["split"]
+        scored = self._scored_part()
         scores = read_predictions(self.folder / "predictions.csv")
         if scored != split.scored or tuple(score.name for score in scores) != split.part(split.scored):
             raise UsageError(
@@ -71,8 +70,20 @@ class Fold:
 
     def epochs(self) -> dict[str, Any]:
         """Of each network that was trained, by its stage, what `chosen_and_last` gives."""
-        history = [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
-        return chosen_and_last(history)
+        file = self.folder / "history.jsonl"
+        try:
+            return chosen_and_last([json.loads(line) for line in file.read_text().splitlines()])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{file} is damaged ({error}); put a whole copy there, or train this fold anew") from None
+
+    def _scored_part(self) -> str:
+        file = self.folder / "metrics.json"
+        try:
+            return str(json.loads(file.read_text())["split"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{file} is damaged ({error}); python cli.py evaluate {self.folder} writes it anew"
+            ) from None
 
 
 class StudyFolder:
@@ -132,8 +143,7 @@ class StudyFolder:
         """
         begun = self.begun()
         for fold in begun[1:]:
-            first = replace(begun[0].experiment, fold=fold.experiment.fold)
-            if differences := fold.experiment.differences(first):
+            if differences := fold.experiment.differences(begun[0].experiment, across_folds=True):
                 raise UsageError(
                     f"{fold.folder} belongs to another experiment than {begun[0].folder.name} beside it "
                     f"({'; '.join(differences)}); a study has one: move one of them away"
@@ -151,11 +161,24 @@ class StudyFolder:
         self.require_one_experiment()
         for fold in self.begun():
             asked = {**options, **({"fold": fold.number} if "folds" in options else {})}
-            if differences := fold.experiment.differences(replace(fold.experiment, **asked)):
+            if differences := fold.experiment.differences_from(asked):
                 raise UsageError(
                     f"{fold.folder} belongs to another experiment ({'; '.join(differences)} as asked for); "
                     "repeat its options, or name a new --output"
                 )
+
+    def require_own_files(self) -> None:
+        """What stands for all folds must not be of other ones.
+
+        Raises:
+            UsageError: there is no fold, but something of folds that are gone.
+        """
+        of_all = (self.groups_file, self.marks_file, self.study_file, self.external)
+        if not self.begun() and (left := [path.name for path in of_all if path.exists()]):
+            raise UsageError(
+                f"{self.folder} has {', '.join(left)} of a study whose folds are gone; remove them, or name a new "
+                "--output"
+            )
 
     @property
     def looked_over(self) -> bool:
@@ -185,7 +208,8 @@ class StudyFolder:
         if not file.exists():
             return None
         found = json.loads(file.read_text())
-        return ExternalSource(found["name"], found["fingerprint"], tuple(found["left_out"]))
+        left_out, unusable = (tuple(found.get(name, ())) for name in ("left_out", "unusable"))
+        return ExternalSource(found["name"], found["fingerprint"], left_out, unusable)
 
     def splits(self) -> list[list[ImageScore]]:
         """As `by_fold`, without their numbers."""
@@ -195,9 +219,15 @@ class StudyFolder:
         """The scores that count, by each finished fold's number; of protocol `external`, those on the other folder.
 
         Raises:
-            UsageError: a fold was scored last on another part, or folds of one partition hold out the same image.
+            UsageError: a fold was scored last on another part, or folds of one partition hold out the same image; the
+                other folder is not scored yet.
         """
         if self.experiment.protocol == "external":
+            if self.external_source is None:
+                raise UsageError(
+                    f"{self.folder} has not scored the external folder yet; repeat its "
+                    "study --protocol external --external FOLDER"
+                )
             return {0: read_predictions(self.external / "predictions.csv")}
         scores = {fold: fold.scores() for fold in self.finished()}
         if self.experiment.protocol in PARTITIONS:

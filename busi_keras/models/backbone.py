@@ -176,7 +176,7 @@ def _silence_residuals(encoder: keras.Model) -> None:
     """Lets each residual block begin as the identity: its last BatchNormalization gives zeros.
 
     Goyal et al., 2017 (arXiv 1706.02677), section 5.1: a deep network then starts as the shallow one of its shortcuts
-    and learns from few steps. each backbone here adds the shortcut first and the branch last.
+    and learns from few steps. Each backbone here adds the shortcut first and the branch last.
     """
     norm_of = {id(layer.output): layer for layer in _batch_norms(encoder)}
     for layer in encoder.layers:

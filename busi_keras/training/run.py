@@ -1,7 +1,8 @@
 """A run folder: everything that one training leaves behind, each file whole or not there."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,16 +54,26 @@ class Run:
                 raise UsageError(
                     f"{folder} holds a run already; add --resume to go on with it, or name a new --run-dir"
                 )
-            differences = Experiment.read(run.experiment_file).differences(experiment)
-            if differences:
-                raise UsageError(
-                    f"{folder} belongs to another experiment ({'; '.join(differences)} as asked for); "
-                    "repeat its options, or name a new --run-dir"
-                )
+            run.require(asdict(experiment))
             return run
         if folder.exists() and not (folder.is_dir() and all(map(run._may_be_written_over, folder.iterdir()))):
             raise UsageError(f"{folder} is not empty and holds no run; name a new --run-dir")
         return run
+
+    def require(self, asked: Mapping[str, Any]) -> None:
+        """The run must be what is asked for.
+
+        Args:
+            asked: fields of `Experiment`; the others are not asked for.
+
+        Raises:
+            UsageError: it is another experiment's.
+        """
+        if differences := self.experiment.differences_from(asked):
+            raise UsageError(
+                f"{self.folder} belongs to another experiment ({'; '.join(differences)} as asked for); "
+                "repeat its options, or name a new --run-dir"
+            )
 
     def begin(self, experiment: Experiment, split: Split, data: Path) -> None:
         """Writes what determines the run, once everything that could be refused has been accepted.

@@ -85,6 +85,7 @@ def new_split(
         UsageError: files are broken and `skip_bad` is not set, or a class has no image; of normal images,
             `lesion-70-30` needs none.
     """
+    records = with_masks_of(experiment.protocol, records)
     lesions_alone = experiment.protocol == "lesion-70-30"
     classes = [name for label, name in enumerate(CLASSES) if not (lesions_alone and label == NORMAL)]
     records = [record for record in records if CLASSES[record.label] in classes]
@@ -124,8 +125,27 @@ def make_split(experiment: Experiment, records: Sequence[Record], group: Mapping
 def part_records(experiment: Experiment, split: Split, part: str, records: Sequence[Record]) -> list[Record]:
     """The records of one part, in the split's order, with the masks that the protocol reads."""
     by_name = {record.name: record for record in records}
-    chosen = [by_name[name] for name in split.part(part)]
-    return first_mask_only(chosen) if experiment.protocol == "seed" else chosen
+    return with_masks_of(experiment.protocol, [by_name[name] for name in split.part(part)])
+
+
+def with_masks_of(protocol: str, records: Sequence[Record]) -> list[Record]:
+    """The records with the masks that a protocol reads."""
+    return first_mask_only(records) if protocol == "seed" else list(records)
+
+
+def usable(records: Sequence[Record], skip_bad: bool, progress: Callable[[], None] = lambda: None) -> list[Record]:
+    """Those whose files can be used; every one is opened.
+
+    Args:
+        progress: called after each image.
+
+    Raises:
+        UsageError: some cannot, and `skip_bad` is not set.
+    """
+    problems: dict[str, str] = {}
+    deque(_readable(records, problems, progress), maxlen=0)
+    _report(problems, skip_bad, len(records))
+    return [record for record in records if record.name not in problems]
 
 
 def class_counts(records: Sequence[Record]) -> dict[str, int]:

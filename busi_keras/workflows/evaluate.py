@@ -34,7 +34,7 @@ class Evaluation:
     """Scores of one part of a split.
 
     Attributes:
-        split: `train`, `validation` or `test`.
+        split: `train`, `validation`, `test` or `external`.
         metrics: over all images.
         scores: of each image.
         faithfulness: of each image's heat map, Grad-CAM of the predicted class.

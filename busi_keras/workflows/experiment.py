@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from busi_keras.card import read_card
 from busi_keras.config import FOLDED_PROTOCOLS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.errors import UsageError
 from busi_keras.models.backbone import resolve_weights, weights_fingerprint
@@ -57,13 +55,13 @@ def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resumed_experiment(given: Mapping[str, Any], run: Run, found: Mapping[str, Any]) -> Experiment:
-    """A stored experiment with what is asked for now; the two must come out equal.
+    """A stored experiment, its weights where they lie now; what is asked for must be what it is.
 
     Args:
         given, found: as in `completed_experiment`.
 
     Raises:
-        UsageError: the run was begun on other files, or there are no such weights.
+        UsageError: the run was begun on other files or is another experiment's, or there are no such weights.
     """
     stored = run.experiment
     if stored.fingerprint != found["fingerprint"]:
@@ -72,6 +70,7 @@ def resumed_experiment(given: Mapping[str, Any], run: Run, found: Mapping[str, A
     if options.get("weights") not in (None, "none", "imagenet"):
         options["weights"] = resolve_weights(options["weights"], stored.backbone)
         options["weights_fingerprint"] = weights_fingerprint(options["weights"])
+    run.require({**found, **options})
     return replace(stored, **found, **options)
 
 
@@ -97,22 +96,7 @@ def completed_experiment(
     if given.get("precision", "auto") == "auto":
         fields["precision"] = "mixed_bfloat16" if gpu else "float32"
     if fields["weights"] != "none":
-        fields["frozen_epochs"] = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
+        few = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
+        fields["frozen_epochs"] = given.get("frozen_epochs", few)
         fields["encoder_rate"] = given.get("encoder_rate", PRETRAINED_ENCODER_RATE)
     return replace(asked, **fields)
-
-
-def seen_before(weights: str, data: str) -> str:
-    """What a stored network that training starts from may have seen of the held-out images, as the end of a sentence;
-    empty where it has seen none.
-
-    Args:
-        weights, data: as in `Experiment`.
-    """
-    if Path(weights).suffix != ".keras":
-        return ""
-    try:
-        card = read_card(Path(weights))
-    except UsageError:
-        return "does not say what it was trained on, perhaps on images that are held out here"
-    return f"was trained on {data}, perhaps on images that are held out here" if card.data == data else ""

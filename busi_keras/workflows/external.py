@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from busi_keras.data.busi import Record, fingerprint
+from busi_keras.data.busi import Record, fingerprint, natural_order
 from busi_keras.data.source import find_source
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import write_predictions
@@ -16,7 +16,7 @@ from busi_keras.files import replacing_folder
 from busi_keras.inference.predictor import Predictor
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
-from busi_keras.workflows.data_set import records_of
+from busi_keras.workflows.data_set import records_of, usable
 from busi_keras.workflows.evaluate import evaluate_records
 from busi_keras.workflows.looks import look_over
 
@@ -26,10 +26,33 @@ SHOWN = 5
 log = logging.getLogger(__name__)
 
 
+def look_at_external(folder: Path, trained: str, skip_bad: bool) -> tuple[str, str]:
+    """Refuses, before anything is trained, a folder that could not be scored afterwards; opens every file.
+
+    Args:
+        folder: in BUSI's layout; classes may be missing.
+        trained: fingerprint of the images that are trained on.
+        skip_bad: leave out images whose files are broken or incomplete.
+
+    Returns:
+        Its fingerprint and its name.
+
+    Raises:
+        UsageError: it is no such folder, it holds what is trained on, or files are broken and `skip_bad` is not set.
+    """
+    source = find_source(str(folder))
+    records = source.records()
+    found = fingerprint(records)
+    _require_another(folder, found, trained)
+    with progress_bar(f"opening images of {source.name}", len(records)) as advance:
+        usable(records, skip_bad, advance)
+    return found, source.name
+
+
 def score_external(study: StudyFolder, folder: Path, data: str = "auto") -> None:
     """Scores the study's network on another folder, once, and keeps what was found of that folder's images.
 
-    Images that show a frame of the training folder are left out, with a warning.
+    Images that show a frame of the training folder are left out, with a warning; so are unusable ones, as in training.
 
     Args:
         folder: in BUSI's layout; classes may be missing.
@@ -51,27 +74,35 @@ def score_external(study: StudyFolder, folder: Path, data: str = "auto") -> None
             )
         return
     run = Run(study.fold(0).folder)
-    if found == run.experiment.fingerprint:
-        raise UsageError(f"--external {folder} holds the files that were trained on; name another source's folder")
-    shared = _look_over(study, records_of(run, data), records)
-    left_out = [record.name for record in records if record.name in shared]
-    chosen = [record for record in records if record.name not in shared]
+    _require_another(folder, found, run.experiment.fingerprint)
+    good = usable(records, run.experiment.skip_bad)
+    shared = _look_over(study, records_of(run, data), good)
+    left_out = [record.name for record in good if record.name in shared]
+    chosen = [record for record in good if record.name not in shared]
     if left_out:
         log.warning(
             "%d of %d images of %s show frames that were trained on; they are not scored: %s",
-            len(left_out), len(records), folder,
+            len(left_out), len(good), folder,
             ", ".join(left_out[:SHOWN]) + (", ..." if len(left_out) > SHOWN else ""),
         )  # fmt: skip
     if not chosen:
-        raise UsageError(f"every image of {folder} shows a frame that was trained on; name another source's folder")
+        raise UsageError(
+            f"every usable image of {folder} shows a frame that was trained on; name another source's folder"
+        )
     predictor = Predictor.load(run.folder)
     with progress_bar(f"scoring images of {source.name}", len(chosen)) as advance:
         evaluation = evaluate_records(predictor, run.experiment, "external", chosen, advance)
     with replacing_folder(study.external) as part:
         write_predictions(part / "predictions.csv", evaluation.scores)
         (part / "metrics.json").write_text(json.dumps(evaluation.to_json(), indent=2) + "\n")
-        kept = ExternalSource(source.name, found, tuple(left_out))
+        unusable = {record.name for record in records} - {record.name for record in good}
+        kept = ExternalSource(source.name, found, tuple(left_out), tuple(sorted(unusable, key=natural_order)))
         (part / "source.json").write_text(json.dumps(asdict(kept), indent=1) + "\n")
+
+
+def _require_another(folder: Path, found: str, trained: str) -> None:
+    if found == trained:
+        raise UsageError(f"--external {folder} holds the files that are trained on; name another source's folder")
 
 
 def _look_over(study: StudyFolder, trained: Sequence[Record], external: Sequence[Record]) -> set[str]:

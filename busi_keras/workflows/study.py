@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, PROTOCOLS, Experiment
+from busi_keras.data.busi import fingerprint
 from busi_keras.data.source import find_source
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.study import Study
@@ -17,13 +18,13 @@ from busi_keras.report.plots import plot_reliability
 from busi_keras.report.study_table import study_table
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import records_of, source_of
-from busi_keras.workflows.experiment import seen_before, without_auto
-from busi_keras.workflows.external import score_external
+from busi_keras.workflows.experiment import without_auto
+from busi_keras.workflows.external import look_at_external, score_external
+from busi_keras.workflows.lineage import seen_before
 from busi_keras.workflows.looks import look_over_study
 from busi_keras.workflows.train import run_training
 
 STUDIES = Path("studies")
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ def run_study(
         options["weights_fingerprint"] = fingerprint
     study = StudyFolder(folder or STUDIES / f"{protocol}-{options.get('approach', 'multitask')}")
     unfinished = [fold for fold in map(study.fold, range(folds)) if not fold.finished]
+    study.require_own_files()
     study.require(options | ({"backend": keras.backend.backend()} if unfinished else {}))
     if study.begun() and (unfinished or data != "auto"):
         records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
-    if unfinished and protocol != "external":
-        _require_unseen(study, options, data)
+    if unfinished:
+        _require_honest(study, options, data, external)
     for fold in unfinished:
         if study.finished():
             look_over_study(study, data)  # for `compare`, and for the next fold's split
@@ -100,24 +102,33 @@ def _protocol(protocol: str, external: Path | None) -> str:
 
 def _folds(protocol: str, asked: int | None) -> int:
     if protocol not in FOLDED_PROTOCOLS:
+        if asked is not None:
+            raise UsageError(f"--folds is {asked}, but protocol {protocol} has no folds; leave --folds away")
         return 1
     fixed = PROTOCOL_PRESETS.get(protocol, {}).get("folds")
     if fixed and asked not in (None, fixed):
         raise UsageError(f"--folds is {asked}; protocol {protocol} has {fixed} splits: leave --folds away")
-    folds = fixed or (FOLDS if asked is None else asked)
+    folds = fixed or (Experiment.folds if asked is None else asked)
     if folds < 2:
         raise UsageError(f"--folds is {folds}; it must be at least 2")
     return folds
 
 
-def _require_unseen(study: StudyFolder, options: Mapping[str, Any], data: str) -> None:
-    """A network that was trained on the images that a study holds out gives it no honest number."""
-    weights = options.get("weights") or (study.experiment.weights if study.begun() else "")
-    if Path(weights).suffix != ".keras":
+def _require_honest(study: StudyFolder, options: Mapping[str, Any], data: str, external: Path | None) -> None:
+    """Before anything is trained: a network that has seen images that it is scored on gives no honest number."""
+    begun = study.begun()
+    weights = options.get("weights") or (begun[0].experiment.weights if begun else "none")
+    if not external and Path(weights).suffix != ".keras":
         return
-    source = source_of(Run(study.begun()[0].folder), data) if study.begun() else find_source(data)
-    if seen := seen_before(weights, source.name):
-        raise UsageError(f"--weights {weights} {seen}; a study needs weights that have seen none of its images")
+    source = source_of(Run(begun[0].folder), data) if begun else find_source(data)
+    scored, name = fingerprint(source.records()), source.name
+    if external:
+        skip_bad = begun[0].experiment.skip_bad if begun else bool(options.get("skip_bad"))
+        scored, name = look_at_external(external, scored, skip_bad)
+    if Path(weights).exists() and (seen := seen_before(weights, scored, name)):
+        raise UsageError(
+            f"--weights {weights} {seen}; a study needs weights that have seen none of the images that it scores"
+        )
 
 
 def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str) -> None:
@@ -126,8 +137,8 @@ def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str
         if not fold.begun:
             options = {**_as_begun(study.experiment), **options}
         data = str(source_of(Run(study.begun()[0].folder), data).folder)
-    whole = study.looked_over and options.get("limit") is None  # its near-duplicates are those of all images
-    known = study.groups() if whole else None
+    whole = options.get("limit") is None and options["protocol"] != "external"
+    known = study.groups() if whole and study.looked_over else None  # of all images that it trains and scores
     run_training({**options, **number}, data, fold.folder, resume=True, export=False, near_duplicates=known)
 
 

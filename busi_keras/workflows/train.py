@@ -48,9 +48,9 @@ from busi_keras.workflows.experiment import (
     completed_experiment,
     require_of_use,
     resumed_experiment,
-    seen_before,
 )
 from busi_keras.workflows.export import export_run
+from busi_keras.workflows.lineage import seen_before, trained_on
 from busi_keras.workflows.models import RUNS
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-learn", "scipy")
@@ -225,7 +225,7 @@ def _announce(console: Console, experiment: Experiment, source: Source, run: Run
     )
     networks = "" if experiment.members == 1 else f"{experiment.members} networks, one after the other; "
     console.print(f"{networks}{experiment.backbone} starts {start}; {experiment.epochs} epochs at most")
-    if seen := seen_before(experiment.weights, experiment.data):
+    if seen := seen_before(experiment.weights, experiment.fingerprint, experiment.data):
         console.print(f"{Path(experiment.weights).name} {seen}: scores may be too good", style="bold yellow")
 
 
@@ -252,12 +252,13 @@ def _card(
         temperature=calibration.temperature,
         thresholds=calibration.thresholds,
         novelty_threshold=calibration.novelty_threshold,
+        trained_on=trained_on(experiment),
     )
 
 
 def _start(experiment: Experiment) -> str:
     """What the network starts from, for the card."""
-    seen = seen_before(experiment.weights, experiment.data)
+    seen = seen_before(experiment.weights, experiment.fingerprint, experiment.data)
     name = Path(experiment.weights).name  # also of `imagenet` and `none`
     return f"{name}, which {seen}" if seen else name
 

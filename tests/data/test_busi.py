@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,8 @@ def test_several_masks_are_united(tmp_path: Path) -> None:
     (original, _) = first_mask_only([record, record])
     assert original.masks == record.masks[:1]
     assert read_sample(original).mask.sum() == 100
+    (without,) = first_mask_only([replace(record, masks=record.masks[1:])])
+    assert without.masks == ()
 
 
 def test_a_normal_image_without_a_mask_has_an_empty_one(tmp_path: Path) -> None:

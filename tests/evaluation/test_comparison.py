@@ -69,6 +69,16 @@ def test_an_image_of_several_random_splits_is_compared_within_each(make_study: M
         assert dice == pytest.approx(fmean(one.overlap.dice for one in split if one.overlap))
 
 
+def test_studies_of_other_numbers_of_folds_are_compared_on_what_both_scored(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    halves = StudyFolder(make_study(tmp_path / "halves", "kfold", range(2)))
+    fifth = StudyFolder(make_study(tmp_path / "fifth", "kfold", range(3, 4), folds=5))
+    found = compare_studies(halves, fifth, [], common=True, resamples=2)
+    assert found.settings == ("folds 2, not 5",)
+    assert found.n == len(fifth.splits()[0])
+
+
 def test_images_with_and_without_near_duplicates_are_compared_apart(studies: dict[str, Path]) -> None:
     one, other = StudyFolder(studies["worse"]), StudyFolder(studies["better"])
     names = sorted({score.name for split in one.splits() for score in split})

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_predictions(tmp_path / "predictions.csv") == SCORES
 
 
+def test_a_single_pixel_in_a_large_image_is_not_lost(tmp_path: Path) -> None:
+    marked = replace(SCORES[2], overlap=Overlap(0, 0), predicted_area=1 / 50_000_000)
+    write_predictions(tmp_path / "predictions.csv", [marked])
+    assert summarize([marked]).normal_clean == 0
+    assert summarize(read_predictions(tmp_path / "predictions.csv")).normal_clean == 0
+
+
 def test_a_table_from_before_heat_maps_has_none(tmp_path: Path) -> None:
     write_predictions(tmp_path / "predictions.csv", SCORES)
     with (tmp_path / "predictions.csv").open(newline="") as stream:
@@ -51,5 +59,7 @@ def test_heat_maps_are_averaged_over_the_images_that_have_one() -> None:
 
 def test_a_table_of_something_else_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text("name,class\na.png,benign\n")
-    with pytest.raises(UsageError, match=r"predictions.csv is no table of predictions .*; score the run again"):
+    with pytest.raises(
+        UsageError, match=r"predictions.csv is damaged, or no table of predictions .*; score the run again"
+    ):
         read_predictions(tmp_path / "predictions.csv")

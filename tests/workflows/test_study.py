@@ -47,6 +47,7 @@ def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
     assert (metrics["normal_clean"], metrics["classes"]["normal"]["f1"], metrics["auc"]["normal"]) == (None, None, None)
     assert "256 x 256" in metrics["note"]
     diagonals = {score.surface.diagonal_px for score in read_predictions(trained.predictions_file) if score.surface}
+    assert diagonals
     assert all(diagonal == pytest.approx(256 * 2**0.5, abs=0.01) for diagonal in diagonals)
 
     parts = [len(fold.scores()) for fold in StudyFolder(folder).finished()]
@@ -82,6 +83,8 @@ def test_a_study_is_of_one_experiment(make_study: MakeStudy, phantom_folder: Pat
         run_study({**given, "epochs": 2}, str(phantom_folder), folder)
     with pytest.raises(UsageError, match="folds 2, not 5 as asked for"):
         run_study(ASKED, str(phantom_folder), folder)
+    with pytest.raises(UsageError, match="epochs 1, not 0 as asked for"):
+        run_study({**given, "epochs": 0}, str(phantom_folder), folder)
     write_phantoms(tmp_path / "others", 12, seed=1, size=64)
     with pytest.raises(UsageError, match=r"was trained on phantom, but the files in .*others are others"):
         run_study(given, str(tmp_path / "others"), folder)
@@ -111,7 +114,7 @@ def test_folds_of_two_partitions_are_not_pooled(make_study: MakeStudy, phantom_f
 def test_an_external_folder_is_scored_without_what_was_trained_on(
     make_study: MakeStudy, stored_network: Path, phantom_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = make_study(tmp_path / "study", "external", range(1), backbone=TINY)
+    folder = make_study(tmp_path / "study", "external", range(1), backbone=TINY, skip_bad=True)
     shutil.copy(stored_network, folder / "fold-0" / "model.keras")
     other = tmp_path / "elsewhere"
     write_phantoms(other, 9, seed=5, size=64)
@@ -119,30 +122,76 @@ def test_an_external_folder_is_scored_without_what_was_trained_on(
     (other / INFO_FILE).unlink()
     for file in ("benign (1).png", "benign (1)_mask.png"):
         shutil.copy(phantom_folder / "benign" / file, other / "benign" / file.replace("(1)", "(77)"))
+    (other / "malignant" / "malignant (1)_mask.png").unlink()
     given = {**ASKED, "protocol": "external"}
     with caplog.at_level(logging.WARNING):
         study = run_study(given, str(phantom_folder), folder, external=other, resamples=20).study
 
     assert study.external is not None
     assert study.external.left_out == ("benign/benign (77).png",)
-    assert "1 of 8 images" in caplog.text
-    assert len(study.scores) == 7
+    assert study.external.unusable == ("malignant/malignant (1).png",)
+    assert "1 of 7 images" in caplog.text
+    assert len(study.scores) == 6
     assert study.metrics.n["normal"] == 0
     assert (study.metrics.normal_clean, study.metrics.auc["normal"]) == (None, None)
     assert study.metrics.dice is not None
-    assert (
-        "scored on elsewhere. Images left out because they show frames that were trained on: 1."
-        in (folder / "table.md").read_text()
-    )
+    table = (folder / "table.md").read_text()
+    assert "Images left out because they show frames that were trained on: 1; because their files are broken" in table
     (other / "benign" / "benign (77).png").unlink()
     with pytest.raises(UsageError, match=r"external has scores of elsewhere, and the files in .* are others"):
         run_study(given, str(phantom_folder), folder, external=other)
 
 
-def test_the_training_folder_is_no_external_one(make_study: MakeStudy, phantom_folder: Path, tmp_path: Path) -> None:
-    folder = make_study(tmp_path, "external", range(1), backbone=TINY)
-    with pytest.raises(UsageError, match="holds the files that were trained on"):
-        run_study({**ASKED, "protocol": "external"}, str(phantom_folder), folder, external=phantom_folder)
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (shutil.rmtree, "is no folder; name one that holds benign"),
+        (lambda folder: (folder / "malignant" / "malignant (1).png").write_bytes(b"no image"), "1 of 9 images cannot"),
+        (lambda folder: (folder / "malignant" / "malignant (1)_mask.png").unlink(), "add it; mend them, or leave them"),
+    ],
+)
+def test_an_external_folder_that_could_not_be_scored_is_refused_before_training(
+    damage: Callable[[Path], object], complaint: str, phantom_folder: Path, tmp_path: Path
+) -> None:
+    write_phantoms(tmp_path / "elsewhere", 9, seed=5, size=64)
+    damage(tmp_path / "elsewhere")
+    asked = {**ASKED, "protocol": "external"}
+    with pytest.raises(UsageError, match=complaint):
+        run_study(asked, str(phantom_folder), tmp_path / "study", external=tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="holds the files that are trained on"):
+        run_study(asked, str(phantom_folder), tmp_path / "study", external=phantom_folder)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_is_not_mixed_with_one_whose_folds_are_gone(
+    make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path, "kfold", range(2), backbone=TINY)
+    given = {**ASKED, "folds": 2}
+    run_study(given, str(phantom_folder), folder, resamples=20)
+    for fold in folder.glob("fold-*"):
+        shutil.rmtree(fold)
+    with pytest.raises(UsageError, match=r"has groups\.json, marks\.json, study\.json of a study whose folds are gone"):
+        run_study({**given, "epochs": 3}, str(phantom_folder), folder)
+    assert not list(folder.glob("fold-*"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("metrics.json", "{}", r"metrics\.json is damaged \('split'\); python cli.py evaluate .*fold-1 writes it anew"),
+        ("metrics.json", "", r"metrics\.json is damaged \(Expecting value"),
+        ("history.jsonl", '{"stage": "mul', r"history\.jsonl is damaged .* or train this fold anew"),
+        ("predictions.csv", "name,class\nbenign/benign (1).png", r"predictions\.csv is damaged, or no table"),
+    ],
+)
+def test_a_damaged_file_of_a_fold_is_named(
+    file: str, content: str, complaint: str, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path, "kfold", range(2), backbone=TINY)
+    (folder / "fold-1" / file).write_text(content)
+    with pytest.raises(UsageError, match=complaint):
+        run_study({**ASKED, "folds": 2}, str(phantom_folder), folder)
 
 
 def test_a_study_needs_a_protocol_of_its_own(phantom_folder: Path, tmp_path: Path) -> None:
@@ -161,6 +210,11 @@ def test_a_study_needs_two_folds(folds: int, phantom_folder: Path, tmp_path: Pat
     with pytest.raises(UsageError, match=f"--folds is {folds}; it must be at least 2"):
         run_study({**ASKED, "folds": folds}, str(phantom_folder), tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_protocol_without_folds_has_no_number_of_them(phantom_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--folds is 10, but protocol seed has no folds; leave --folds away"):
+        run_study({**ASKED, "protocol": "seed", "folds": 10}, str(phantom_folder), tmp_path)
 
 
 def test_the_public_tables_splits_are_three(phantom_folder: Path, tmp_path: Path) -> None:

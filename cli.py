@@ -33,15 +33,20 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit(DONE)
+
+
 @app.callback()
 def main(
     debug: Annotated[bool, typer.Option(help="Show the whole traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options that stand before the command."""
-    if version:
-        print(__version__)
-        raise typer.Exit(DONE)
     whole_tracebacks["wanted"] = debug
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
 
@@ -86,6 +91,7 @@ def train(
             print_json(trained.to_json())
         else:
             print_text(trained.summary())
+        exit_with(trained, trained.export_error)
 
 
 @app.command()

@@ -81,9 +81,11 @@ def measure(folders: Sequence[Path]) -> dict[str, Any]:
             ratios[name].append(prediction.novelty / threshold)
         scores += read_predictions(Run(folder).predictions_file)
     experiment = Run(folders[0]).experiment
+    members = f" of {experiment.members} members each" * (experiment.members > 1)
     return {
-        "what": f"{experiment.approach}, {experiment.backbone}, {experiment.image_size} px, protocol "
-        f"{experiment.protocol}, {len(folders)} networks",
+        "what": f"{experiment.approach}, {experiment.backbone}, {experiment.image_size} px"
+        f"{', attention gates' * experiment.attention_gates}, protocol {experiment.protocol}, {len(folders)} networks"
+        f"{members}",
         **circumstances(),
         "distance_over_threshold": {
             name: {"least": min(r), "median": float(np.median(r))} for name, r in ratios.items()

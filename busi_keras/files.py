@@ -180,9 +180,21 @@ def _part(path: Path) -> Path:
 def _sweep(part: Path, pattern: str) -> None:
     """Removes what lies at `part`, and what processes that are no more left of names that match the pattern."""
     for left in part.parent.glob(f".*.{pattern}"):
-        if unfinished(left) and (left == part or not Path(f"/proc/{left.name.split('.')[1]}").exists()):
+        if unfinished(left) and (left == part or not _alive(int(left.name.split(".")[1]))):
             shutil.rmtree(left, ignore_errors=True)
             left.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if sys.platform == "win32":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _next_number(parent: Path) -> int:

@@ -18,12 +18,13 @@ SEED_NOISE = "seed_noise.json"
 SHOWN = ("lesion_dice", "normal_clean", "accuracy", "malignant_auc", "brier", "false_finds")
 HEAD = """# Ablations
 
-One change at a time, on the same held-out images, by paired bootstrap over groups of near-duplicates. So that two
-cores could try many, most were made to the headline's network at 128 px and 12 epochs, some on two or three of the five
-folds: base and n stand with each; the base is the study here that the change differs least from. At full size a change
-need not do the same. The base's `made.json` has its command; a change adds the option that it names. Each file in
-`ablations/` is what `python cli.py compare CHANGED BASE --json` printed, all scores in it, with a `note` where there is
-more to say; this page is written from them by `python results/update.py`.
+One change at a time, several where its section says so, on the same held-out images, by paired bootstrap over groups
+of near-duplicates. So that two cores could try many, most were made to the headline's network at 128 px and 12
+epochs, some on two or three of the five folds: base and n stand with each; the base is the study here that the change
+differs least from. At full size a change need not do the same. The base's `made.json` has its command; a change adds
+the option that it names. Each file in `ablations/` is what `python cli.py compare CHANGED BASE --common --json`
+printed, all scores in it, with a `note` where there is more to say; this page is written from them by `python
+results/update.py`.
 """
 LEGEND = """Changed less unchanged, with the 95 % interval; **bold** where it leaves 0 out. Brier score and false finds
 (an image) are better when less. Last columns: how many of all scores are decided, for the change and against it.

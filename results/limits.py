@@ -28,13 +28,15 @@ def limits(studies: Sequence[StudyFolder]) -> str:
     missed = images.lesion & ~found
     as_normal = missed & (images.normal_probability > EMPTIED_ABOVE[0])
     elsewhere = missed & ~images.clean
+    unmarked = missed & images.clean & ~as_normal
     lines = [
         f"| `{name}`: mask emptied where p(normal) > | lesion Dice | normals clean | Dice |",
         "|---|---|---|---|",
         *map(images.row, EMPTIED_ABOVE),
         "",
         f"{missed.sum()} of {images.lesion.sum()} lesions are missed altogether (Dice < {MISSED}): {as_normal.sum()} "
-        f"images are taken for normal, in {elsewhere.sum()} something else is marked. The lesion Dice of the others is "
+        f"images are taken for normal, in {elsewhere.sum()} something else is marked, in {unmarked.sum()} nothing, "
+        f"though they are not taken for normal. The lesion Dice of the others is "
         f"{images.dice[images.lesion & found].mean():.3f}.",
     ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from busi_keras.config import FOLDED_PROTOCOLS, Experiment
+from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, Experiment
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.comparison import signed
 from busi_keras.evaluation.intervals import Interval, headline
@@ -18,7 +18,7 @@ from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.files import write_text
 from busi_keras.report.study_table import public_table
 from busi_keras.training.run import Run
-from results.made import MADE_FILE, made, shared_experiment
+from results.made import MADE_FILE, made, shared_experiment, study_command
 
 COLUMNS = {
     "dice": "Dice",
@@ -54,6 +54,7 @@ def take_study(folder: Path, results: Path) -> Path:
     study = StudyFolder.open(folder)
     place = results / folder.resolve().name
     take_folds(study, place)
+    write_text(place / MADE_FILE, json.dumps({"command": study_command(study)}, indent=2) + "\n")
     whole = (study.study_file, study.table_file, study.predictions_file, study.reliability_file)
     known = (study.groups_file, study.marks_file)
     for file in (*known, *(whole if is_complete(study) else ())):
@@ -195,13 +196,14 @@ def encoder(experiment: dict[str, Any]) -> str:
 
 
 def _epochs(study: StudyFolder) -> str:
-    """The most that a network was trained, and the least and the largest chosen, by what if not as usual."""
+    """The most that a network was trained, and the least and the largest chosen, by what where it may be by IoU."""
     made_of = [json.loads((fold.folder / MADE_FILE).read_text()) for fold in study.finished()]
     stages = [stage for one in made_of for stage in one["epochs"].values()]
     first, last = min(stage["chosen"] for stage in stages), max(stage["chosen"] for stage in stages)
     chosen = str(first) if first == last else f"{first} to {last}"
-    if study.experiment.choose_by == "iou":
-        chosen += ", by IoU"
+    by, usual = study.experiment.choose_by, PROTOCOL_PRESETS.get(study.experiment.protocol, {}).get("choose_by")
+    if "iou" in (by, usual):
+        chosen += {"iou": ", by IoU", "dice-accuracy": ", by Dice and accuracy"}[by]
     return f"{max(stage['trained'] for stage in stages)} ({chosen})"
 
 

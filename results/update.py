@@ -55,7 +55,9 @@ def take(run: Run) -> Path:
     for file in files:
         shutil.copy(file, folder / file.name)
     write_text(folder / "experiment.json", shared_experiment(run).to_json())
-    write_text(folder / MADE_FILE, json.dumps(made(run), indent=2) + "\n")
+    of_run = made(run)
+    of_run["command"] += f" --run-dir runs/{folder.name}"
+    write_text(folder / MADE_FILE, json.dumps(of_run, indent=2) + "\n")
     return folder
 
 
@@ -65,13 +67,12 @@ def results_table() -> str:
         "| approach | encoder, starting weights | epochs trained (chosen) | Dice | lesion Dice | IoU | normals clean "
         "| accuracy | macro F1 | malignant AUC | n |\n|---|---|---|---|---|---|---|---|---|---|---|"
     )
-    return "\n".join(
-        [header, *(_row(folder) for folder in sorted(RESULTS.glob("*/")) if (folder / "made.json").exists())]
-    )
+    runs = [folder for folder in sorted(RESULTS.glob("*/")) if (folder / MADE_FILE).exists() and not is_study(folder)]
+    return "\n".join([header, *map(_row, runs)])
 
 
 def readme(text: str) -> str:
-    """README with its tables as `results/` has them now."""
+    """README with its tables as `results/` has them now, between a pair of marks each."""
     for name, table in {
         "results": results_table(),
         "studies": studies_table(RESULTS),
@@ -89,9 +90,10 @@ def readme(text: str) -> str:
         "novelty": benchmarks.novelty_line(RESULTS),
     }.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, _, rest = text.partition(start)
-        _, _, after = rest.partition(end)
-        text = f"{before}{start}\n{table}\n{end}{after}"
+        if text.count(start) != 1 or text.count(end) != 1:
+            raise SystemExit(f"error: README.md must have {start} and {end} once each; put them back")
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
     return text
 
 

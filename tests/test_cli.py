@@ -14,6 +14,7 @@ import pytest
 import typer
 from PIL import Image
 
+from busi_keras import __version__
 from busi_keras.config import CLASSES, Experiment
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.imaging import read_image, read_mask
@@ -373,6 +374,11 @@ def test_what_determines_a_training_is_an_option_of_train_and_study(command: str
     options = {option.name for option in typer.main.get_command(app).commands[command].params}
     fields = {field.name for field in dataclasses.fields(Experiment)}
     assert fields - options == {"fingerprint", "weights_fingerprint", "frozen_epochs"} | fixed
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    done = cli("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, __version__, "")
 
 
 def test_help_imports_neither_keras_nor_numpy() -> None:

@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from busi_keras.config import CLASSES, NORMAL
 
-BENIGN, MALIGNANT = CLASSES.index("benign"), CLASSES.index("malignant")
+BENIGN = CLASSES.index("benign")
 SMALLEST_SIDE = 16
 _CONTOUR_ANGLES = np.linspace(-np.pi, np.pi, 721, dtype=np.float32)
 _DB_TO_NEPER = np.float32(np.log(10) / 20)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from busi_keras.config import CLASSES, NORMAL
+from busi_keras.config import CLASSES, MALIGNANT, NORMAL
 from busi_keras.data.busi import BUSI_COUNTS
-from busi_keras.data.phantom import BENIGN, MALIGNANT, SMALLEST_SIDE, make_phantom
+from busi_keras.data.phantom import BENIGN, SMALLEST_SIDE, make_phantom
 from busi_keras.errors import UsageError
 from busi_keras.files import replacing_folder
 from busi_keras.imaging import encode_png

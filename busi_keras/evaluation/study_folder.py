@@ -12,6 +12,7 @@ from typing import Any
 from busi_keras.config import Experiment
 from busi_keras.data.split import Split
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.history import chosen_and_last
 from busi_keras.evaluation.intervals import RESAMPLES
 from busi_keras.evaluation.predictions import read_predictions, write_predictions
 from busi_keras.evaluation.scores import ImageScore
@@ -263,24 +264,3 @@ def _require_disjoint(scores: Mapping[Fold, Sequence[ImageScore]]) -> None:
                     f"{other.folder} and {fold.folder.name} beside it both hold out {score.name}: they are folds of "
                     "two partitions; move one of them away and repeat its training"
                 )
-
-
-def chosen_and_last(history: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The chosen epoch of each stage of a training and its last one, as validation had them at the network's size.
-
-    Args:
-        history: the rows of `history.jsonl`.
-
-    Returns:
-        By stage, `{"chosen": row, "last": row}`; epochs are counted from 0.
-    """
-    found = {}
-    for stage in dict.fromkeys(row["stage"] for row in history):
-        rows = [row for row in history if row["stage"] == stage]
-        best = max(rows, key=lambda row: (row["val_score"], -row["epoch"]))
-        kept = ("epoch", "val_dice", "val_iou", "val_accuracy")
-        found[stage] = {
-            kind: {name: row[name] for name in kept if name in row}
-            for kind, row in (("chosen", best), ("last", rows[-1]))
-        }
-    return found

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_curve
 from busi_keras.config import CLASSES
 from busi_keras.evaluation.calibration import BINS, expected_calibration_error, reliability
 from busi_keras.evaluation.faithfulness import Perturbation
+from busi_keras.evaluation.history import chosen_and_last
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import replacing
 
@@ -32,11 +33,11 @@ CURVES = {
 
 def plot_history(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Loss, Dice and accuracy of training and validation over epochs; a row of plots for each stage."""
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
+    stages = chosen_and_last(rows)
     figure = _figure(13, 3.8 * len(stages))
     for axes, stage in zip(figure.subplots(len(stages), len(CURVES), squeeze=False), stages, strict=True):
         of_stage = [row for row in rows if row["stage"] == stage]
-        best = max(of_stage, key=lambda row: (row["val_score"], -row["epoch"]))["epoch"] + 1
+        best = stages[stage]["chosen"]["epoch"] + 1
         for axis, (name, (title, unit)) in zip(axes, CURVES.items(), strict=True):
             if name not in of_stage[0]:
                 axis.set_axis_off()

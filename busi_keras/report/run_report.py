@@ -7,6 +7,7 @@ from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, Experiment
 from busi_keras.data.split import PARTS
 from busi_keras.evaluation.faithfulness import Perturbation
+from busi_keras.evaluation.history import chosen_and_last
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import write_text
 from busi_keras.report.plots import plot_confusion, plot_history, plot_perturbation, plot_reliability, plot_roc
@@ -161,12 +162,10 @@ def _counted(value: float | None, n: float | None) -> str:
 
 
 def _settings(experiment: Experiment, rows: Sequence[dict[str, Any]], sizes: str) -> str:
-    stages = {row["stage"]: row["epoch"] + 1 for row in rows}
-    best = {
-        stage: max((row for row in rows if row["stage"] == stage), key=lambda row: (row["val_score"], -row["epoch"]))
-        for stage in stages
-    }
-    chosen = "; ".join(f"{stage}: {n} epochs, epoch {best[stage]['epoch'] + 1} chosen" for stage, n in stages.items())
+    chosen = "; ".join(
+        f"{stage}: {found['last']['epoch'] + 1} epochs, epoch {found['chosen']['epoch'] + 1} chosen"
+        for stage, found in chosen_and_last(rows).items()
+    )
     minutes = sum(row["seconds"] for row in rows) / 60
     return "\n".join(
         [

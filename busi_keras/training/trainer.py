@@ -124,11 +124,7 @@ def train_stage(
         with objective.optimizer.averaged():
             checked = objective.evaluate(checks, verbose=0, return_dict=True)
             row |= {f"val_{name}": value for name, value in checked.items()}
-            if not np.isfinite(row["loss"]) or not np.isfinite(row["val_loss"]):
-                raise UsageError(
-                    f"the loss of {stage.name} is {row['loss']} in epoch {epoch + 1}: training has diverged; "
-                    f"--learning-rate {experiment.learning_rate} is too high; start a new run with a lower one"
-                )
+            _require_finite(row, experiment)
             row |= {
                 "val_score": validation_score(row, experiment.choose_by),
                 "seconds": round(time.monotonic() - started, 2),
@@ -156,6 +152,15 @@ def validation_score(row: dict[str, Any], choose_by: str) -> float:
     if choose_by == "iou" and "val_iou" in row:
         return float(row["val_iou"])
     return float(np.mean([row[name] for name in ("val_dice", "val_accuracy") if name in row]))
+
+
+def _require_finite(row: dict[str, Any], experiment: Experiment) -> None:
+    for name, of in (("loss", "training"), ("val_loss", "validation")):
+        if not np.isfinite(row[name]):
+            raise UsageError(
+                f"the {of} loss of {row['stage']} is {row[name]} in epoch {row['epoch'] + 1}: training has diverged; "
+                f"start a new run with a --learning-rate lower than {experiment.learning_rate}"
+            )
 
 
 def _expected_epoch_seconds(network: keras.Model, arrays: Arrays, batch_size: int) -> float:

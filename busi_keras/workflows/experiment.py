@@ -38,6 +38,7 @@ def asked_experiment(given: Mapping[str, Any]) -> Experiment:
 def require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
     """Refuses options that the protocol or the approach does not have: they would be passed over in silence."""
     has_folds, two_stages = asked.protocol in FOLDED_PROTOCOLS, asked.approach == "two-stage"
+    require_folds(asked.protocol, given.get("folds"))
     folded = f"protocol {asked.protocol} has no folds; add --protocol {FOLDED_PROTOCOLS[0]}"
     staged = f"approach {asked.approach} has no U-Net of its own; add --approach two-stage"
     for name, of_use, reason in (
@@ -47,6 +48,13 @@ def require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
         default = Experiment.__dataclass_fields__[name].default
         if not of_use and given.get(name, default) != default:
             raise UsageError(f"--{name} is {given[name]}, but {reason}, or leave --{name} away")
+
+
+def require_folds(protocol: str, asked: int | None) -> None:
+    """Refuses another number of folds where the protocol fixes it."""
+    fixed = PROTOCOL_PRESETS.get(protocol, {}).get("folds")
+    if fixed and asked not in (None, fixed):
+        raise UsageError(f"--folds is {asked}; protocol {protocol} has {fixed} splits: leave --folds away")
 
 
 def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def completed_experiment(
         phantom: whether the data are phantoms.
 
     Raises:
-        UsageError: there are no such weights, or they cannot be had.
+        UsageError: there are no such weights, or they cannot be had; an option is for pretrained ones alone.
     """
     gpu = bool(gpu_names())
     schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
@@ -99,4 +107,15 @@ def completed_experiment(
         few = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
         fields["frozen_epochs"] = given.get("frozen_epochs", few)
         fields["encoder_rate"] = given.get("encoder_rate", PRETRAINED_ENCODER_RATE)
+    else:
+        _require_no_pretrained_encoder(given)
     return replace(asked, **fields)
+
+
+def _require_no_pretrained_encoder(given: Mapping[str, Any]) -> None:
+    for name in ("gradual_unfreezing", "encoder_rate"):
+        if given.get(name, default := Experiment.__dataclass_fields__[name].default) != default:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for a pretrained backbone, and this one starts from scratch; give "
+                "--weights imagenet or FILE, or leave it away"
+            )

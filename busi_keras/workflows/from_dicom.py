@@ -6,7 +6,6 @@ of labels gives it, and masks have to be drawn.
 """
 
 import csv
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.ultrasound import Ultrasound, read_ultrasound
 from busi_keras.errors import UsageError
 from busi_keras.files import replacing
-from busi_keras.imaging import encode_png
+from busi_keras.imaging import encode_png, pixels_digest
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.predicted import Failed
 
@@ -230,7 +229,7 @@ def _keep(
     pixels: np.ndarray, path: Path, label: str, output: Path, fail: Callable[[UsageError], None]
 ) -> tuple[Path, bool]:
     """Writes an image that is not there yet; gives its path and whether it was written."""
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:_NAME_DIGITS]
+    digest = pixels_digest(pixels)[:_NAME_DIGITS]
     places = {name: output / name / f"{name} ({digest}).png" for name in CLASSES}
     image = places.pop(label)
     for other, place in places.items():

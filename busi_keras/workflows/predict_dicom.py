@@ -3,6 +3,7 @@
 The network sees the scan area alone; what it gives is put back into the frame.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from busi_keras.card import Card
-from busi_keras.config import CLASSES
+from busi_keras.config import CLASSES, MALIGNANT
 from busi_keras.dicom.algorithm import Algorithm
 from busi_keras.dicom.measurement_report import Finding
 from busi_keras.dicom.results import Results, make_results
@@ -18,8 +19,6 @@ from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.dicom.ultrasound import Frame, Ultrasound
 from busi_keras.evaluation.lesions import Lesion, find_lesions
 from busi_keras.inference.predictor import Prediction, Predictor
-
-MALIGNANT = CLASSES.index("malignant")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class FrameResult:
             "label": self.label,
             "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
             "lesions": [asdict(lesion) for lesion in self.lesions],
-            "novelty": self.novelty,
+            "novelty": self.novelty if math.isfinite(self.novelty) else None,
         }
 
 

@@ -144,14 +144,17 @@ def write_tables(output: Path, result: Predictions) -> None:
 
 def _line(one: Predicted) -> str:
     probabilities = ", ".join(f"{name} {p:.2f}" for name, p in zip(CLASSES, one.probabilities, strict=True))
+    several = len(one.frames) > 1
     lesion = "no lesion outlined"
+    if several and not one.lesions:
+        lesion += f" in any of {len(one.frames)} frames; frame {one.frames[0].number} is the most probably malignant"
     if one.lesions:
         lesion = f"lesion {list(one.lesions[0].box)} px" + (
             f" and {len(one.lesions) - 1} more" * (len(one.lesions) > 1)
         )
         if one.frames:
             lesion += f", {lesion_size(one.lesions[0], one.spacing)}"
-    if len(one.frames) > 1:
+    if several and one.lesions:
         lesion += f" in frame {one.frames[0].number}, the largest of {len(one.frames)} frames"
     return ": ".join([str(one.path), f"{one.label} ({probabilities}), {lesion}"]) + "".join(
         f"\n  warning: {warning}" for warning in one.warnings

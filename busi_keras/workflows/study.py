@@ -18,7 +18,7 @@ from busi_keras.report.plots import plot_reliability
 from busi_keras.report.study_table import study_table
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import records_of, source_of
-from busi_keras.workflows.experiment import without_auto
+from busi_keras.workflows.experiment import require_folds, without_auto
 from busi_keras.workflows.external import look_at_external, score_external
 from busi_keras.workflows.lineage import seen_before
 from busi_keras.workflows.looks import look_over_study
@@ -105,10 +105,8 @@ def _folds(protocol: str, asked: int | None) -> int:
         if asked is not None:
             raise UsageError(f"--folds is {asked}, but protocol {protocol} has no folds; leave --folds away")
         return 1
-    fixed = PROTOCOL_PRESETS.get(protocol, {}).get("folds")
-    if fixed and asked not in (None, fixed):
-        raise UsageError(f"--folds is {asked}; protocol {protocol} has {fixed} splits: leave --folds away")
-    folds = fixed or (Experiment.folds if asked is None else asked)
+    require_folds(protocol, asked)
+    folds: int = PROTOCOL_PRESETS.get(protocol, {}).get("folds") or (Experiment.folds if asked is None else asked)
     if folds < 2:
         raise UsageError(f"--folds is {folds}; it must be at least 2")
     return folds

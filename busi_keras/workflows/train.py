@@ -58,11 +58,13 @@ LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-l
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` leaves: the run, its scores as `metrics.json` has them, and where the model was exported to."""
+    """What `train` leaves: the run, its scores as `metrics.json` has them, and where the model was exported to, or why
+    it could not be."""
 
     run: Run
     metrics: dict[str, Any]
     exported: Path | None
+    export_error: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What `train --json` prints."""
@@ -70,6 +72,7 @@ class Trained:
             "run": str(self.run.folder),
             "exported": str(self.exported) if self.exported else None,
             "metrics": self.metrics,
+            **({"export_error": self.export_error} if self.export_error else {}),
         }
 
     def summary(self) -> str:
@@ -77,6 +80,8 @@ class Trained:
         lines = [metrics_summary(self.metrics), f"report: {self.run.report_file}"]
         if self.exported:
             lines.append(f"SavedModel: {self.exported}")
+        if self.export_error:
+            lines.append(f"No SavedModel: {self.export_error}")
         return "\n".join([*lines, RESEARCH_USE])
 
 
@@ -127,10 +132,20 @@ def run_training(
             _train(run, experiment, source, records, console, tensorboard, near_duplicates)
         else:
             console.print(f"{run.folder} is finished already")
-        if export and not run.export_file.exists():
-            write_text(run.export_file, f"{export_run(run.folder)}\n")
-    exported = Path(run.export_file.read_text().strip()) if export else None
-    return Trained(run, read_card(run.model_file).scores, exported)
+        export_error = _export(run) if export else ""
+    exported = Path(run.export_file.read_text().strip()) if export and not export_error else None
+    return Trained(run, read_card(run.model_file).scores, exported, export_error)
+
+
+def _export(run: Run) -> str:
+    """Writes a run's SavedModel, once; gives what went wrong: the run is whole all the same."""
+    if run.export_file.exists():
+        return ""
+    try:
+        write_text(run.export_file, f"{export_run(run.folder)}\n")
+    except UsageError as error:
+        return f"{error}; the run is whole: python cli.py export {run.folder}"
+    return ""
 
 
 def _train(

@@ -151,6 +151,13 @@ def test_dicom_files_in_a_folder_are_predicted_with_the_images_and_bad_ones_list
         assert not [word for word in patient if word in text]
 
 
+def test_a_cine_without_a_lesion_says_so_of_all_its_frames(tmp_path: Path, scan: Write, predictor: Predictor) -> None:
+    cine = scan("cine.dcm", np.stack([frame(None, text=False)] * 3))
+    said = predict_files(predictor, [cine]).summary(tmp_path)
+    assert re.search(r"no lesion outlined in any of 3 frames; frame \d is the most probably malignant", said)
+    assert "the largest of" not in said
+
+
 def test_two_files_of_one_instance_have_results_of_their_own(tmp_path: Path, scan: Write, predictor: Predictor) -> None:
     files = [scan(name, frame((50, 30, 90, 50)), SOPInstanceUID="1.2.3") for name in ("a.dcm", "b.dcm")]
     result = predict_files(predictor, files, dicom_output=tmp_path / "dicom")

@@ -56,9 +56,13 @@ def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(
     update.main([str(study)])
     taken = results / "kfold-small"
     numbers = {*FOLD_FILES, "made.json"}
-    assert {path.name: {file.name for file in path.iterdir()} for path in taken.iterdir()} == {
-        "fold-0": numbers, "fold-1": numbers
-    }  # fmt: skip
+    assert {path.name for path in taken.iterdir()} == {"made.json", "fold-0", "fold-1"}
+    assert all({file.name for file in fold.iterdir()} == numbers for fold in taken.glob("fold-*"))
+    command = json.loads((taken / "made.json").read_text())["command"]
+    assert command.startswith("python cli.py study --approach multitask-cnn --data phantom --backbone mobilenet-v2 ")
+    assert "--protocol kfold --folds 3 " in command
+    assert command.endswith(" --output studies/kfold-small")
+    assert "--fold " not in command
     assert json.loads((taken / "fold-0" / "experiment.json").read_text())["weights"] == "net.weights.h5"
     assert "--protocol kfold --folds 3 " in json.loads((taken / "fold-0" / "made.json").read_text())["command"] + " "
     scored = sum(len(fold.scores()) for fold in StudyFolder(study).finished())
@@ -267,20 +271,32 @@ def test_a_run_that_was_scored_on_another_part_leaves_the_results_as_they_were(
 
 
 def test_the_command_in_made_repeats_the_experiment() -> None:
-    from results.made import command
+    from results.made import command, study_command
+    from results.studies import is_study
 
     base = Experiment("multitask-cnn", "Dataset_BUSI_with_GT", epochs=9, attention_gates=True, augment=1.5, members=3)
-    words = command(base).split()
+    words = command("train", base).split()
     assert "--attention-gates" in words
     assert words[words.index("--augment") + 1] == "1.5"
     assert words[words.index("--members") + 1] == "3"
-    assert "--augment" not in command(replace(base, augment=1.0))
+    assert "--augment" not in command("train", replace(base, augment=1.0))
 
     stored = [path.parent for path in ROOT.glob("results/**/made.json")]
     assert stored
     for folder in stored:  # a default that changes must not change what the stored commands repeat
-        experiment = Experiment.read(folder / "experiment.json")
-        assert json.loads((folder / "made.json").read_text())["command"] == command(experiment)
+        if is_study(folder):
+            expected = study_command(StudyFolder(folder))
+        else:
+            expected = command("train", Experiment.read(folder / "experiment.json"))
+            expected += "" if folder.name.startswith("fold-") else f" --run-dir runs/{folder.name}"
+        assert json.loads((folder / "made.json").read_text())["command"] == expected
+
+
+def test_tables_go_between_their_marks_and_nowhere_else(update: ModuleType) -> None:
+    text = (ROOT / "README.md").read_text()
+    for damaged in (text.replace("<!-- /speed -->", "<!-- speed/ -->"), text + "<!-- seed -->"):
+        with pytest.raises(SystemExit, match=r"must have <!-- (speed|seed) --> and .* once each; put them back"):
+            update.readme(damaged)
 
 
 def test_what_normals_left_clean_cost_is_read_off_the_scores(

@@ -148,6 +148,12 @@ def test_training_stops_where_nothing_becomes_better_and_a_resumed_one_stays_the
     [
         ({"fold": 3}, "--fold is 3, but protocol grouped has no folds; add --protocol kfold, or leave --fold away"),
         ({"width": 8}, "--width is 8, but approach multitask has no U-Net of its own; add --approach two-stage"),
+        ({"protocol": "lesion-70-30", "folds": 5}, "--folds is 5; protocol lesion-70-30 has 3 splits"),
+        (
+            {"gradual_unfreezing": True, "weights": "none"},
+            "--gradual-unfreezing is for a pretrained backbone, and this",
+        ),
+        ({"encoder_rate": 0.1, "weights": "none"}, "--encoder-rate is for a pretrained backbone, .* or leave it away"),
     ],
 )
 def test_an_option_that_would_be_passed_over_is_refused(
@@ -156,6 +162,24 @@ def test_an_option_that_would_be_passed_over_is_refused(
     with pytest.raises(UsageError, match=complaint):
         run_training({"approach": "multitask", **given}, str(phantom_folder), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_cannot_be_exported_is_kept_and_exported_later(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("saved_models").write_text("a file where the folder would be")
+    given = {"approach": "multitask-cnn", "backbone": TINY, **SMALL, "epochs": 1}
+    trained = run_training(given, str(phantom_folder), Path("run"))
+    assert trained.exported is None
+    assert trained.export_error.endswith("the run is whole: python cli.py export run")
+    assert trained.to_json()["metrics"]["dice"] == read_card(trained.run.model_file).scores["dice"]
+    assert f"No SavedModel: {trained.export_error}" in trained.summary()
+
+    Path("saved_models").unlink()
+    again = run_training({}, run_dir=Path("run"), resume=True)
+    assert again.exported == Path("saved_models/multitask-cnn/1")
+    assert set(again.to_json()) == {"run", "exported", "metrics"}
 
 
 def test_a_run_folder_in_which_another_training_is_at_work_is_refused(phantom_folder: Path, tmp_path: Path) -> None:

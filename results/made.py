@@ -48,7 +48,8 @@ def made(run: Run) -> dict[str, Any]:
 def study_command(study: StudyFolder) -> str:
     """The command that repeats all folds of a study."""
     experiment = replace(study.experiment, fold=0, weights=Path(study.experiment.weights).name)
-    return f"{command('study', experiment)} --output studies/{study.folder.resolve().name}"
+    external = f" --external {study.external_source.name}" if study.external_source else ""
+    return f"{command('study', experiment)}{external} --output studies/{study.folder.resolve().name}"
 
 
 def command(verb: str, experiment: Experiment) -> str:

@@ -88,7 +88,7 @@ def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(
     )
     assert "| 48 |" in readme
     assert {path.name for path in taken.iterdir() if path.is_file()} == {
-        "study.json", "table.md", "predictions.csv", "reliability.png", "groups.json", "marks.json"
+        "study.json", "table.md", "predictions.csv", "reliability.png", "groups.json", "marks.json", "made.json"
     }  # fmt: skip
 
     other = make_study(tmp_path / "other" / "kfold-small", "kfold", range(1), folds=3, epochs=9)
@@ -218,7 +218,7 @@ def test_a_changed_study_is_taken_in_beside_what_it_changes(
     results = tmp_path / "results"
     for name, value in {"ROOT": tmp_path, "RESULTS": results, "README": tmp_path / "README.md"}.items():
         monkeypatch.setattr(update, name, value)
-    (tmp_path / "README.md").write_text("")
+    shutil.copy(ROOT / "README.md", tmp_path)
     base = make_study(tmp_path / "kfold-multitask-cnn-mobilenet-v2-128px", "kfold", range(2))
     larger_base = make_study(tmp_path / "kfold-larger", "kfold", range(2), image_size=64)
     for folder in (base, larger_base):

@@ -209,6 +209,13 @@ def predict(
         ),
     ] = None,
     every: Annotated[int, typer.Option(help="Look at every n-th frame of a DICOM file.")] = 1,
+    allow_burnt_in: Annotated[
+        bool,
+        typer.Option(
+            "--allow-burnt-in",
+            help="Draw overlays of DICOM files on the image, too, where a name may be written on it.",
+        ),
+    ] = False,
     flips: Annotated[
         bool,
         typer.Option("--flips", help="Average each image with its mirror image: fewer false finds, twice the time."),
@@ -227,7 +234,7 @@ def predict(
             set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output, server, dicom_output, every, flips)
+        result = predict_paths(model, paths, output, server, dicom_output, every, flips, allow_burnt_in)
         if as_json:
             print_json(result.to_json())
         else:

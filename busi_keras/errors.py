@@ -11,3 +11,7 @@ class UsageError(Exception):
 
 class UnwritableError(UsageError):
     """The disk is full, or a place cannot be written to; what was there before is still there."""
+
+
+class UnreachableError(UsageError):
+    """A server does not answer: whatever else is asked of it will not be answered, either."""

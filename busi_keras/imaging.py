@@ -23,7 +23,7 @@ MAX_MEGAPIXELS = 50
 MASK_THRESHOLD = 0.5
 
 _GREY_16_BIT = ("I;16", "I;16B", "I;16L")
-_DARK_16_BIT = 4096
+DARK_16_BIT = 4096
 """Below it lie the samples of 12 bits that were stored in 16."""
 _COLOUR_MODELS = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", *_GREY_16_BIT)
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _BLACK_IS_ZERO = 0x0112, 258, 262, 1  # TIFF's and EXIF's
@@ -47,7 +47,7 @@ def read_image(source: Path | bytes) -> np.ndarray:
     """
     with _opened(source) as image:
         decoded = _decoded(image, _name(source))
-    if decoded.mode in _GREY_16_BIT and 0 < (largest := int(np.asarray(decoded).max())) < _DARK_16_BIT:
+    if decoded.mode in _GREY_16_BIT and 0 < (largest := int(np.asarray(decoded).max())) < DARK_16_BIT:
         raise UsageError(
             f"{_name(source)} has 16 bits a sample, but none above {largest}: of 12 or fewer bits, it would be read as "
             "black; save it with 8 bits"

@@ -10,6 +10,7 @@ from busi_keras.config import NORMAL
 from busi_keras.data.busi import Record
 from busi_keras.data.duplicates import groups, near_duplicate_pairs
 from busi_keras.data.marks import MARKED, extremes, mark_score
+from busi_keras.data.patients import patients_among
 from busi_keras.errors import UsageError
 from busi_keras.imaging import read_image, read_mask
 
@@ -63,7 +64,8 @@ class Audit:
         groups: near-duplicates, two names and more each.
         identical: among them, those that are equal pixel for pixel.
         conflicts: groups whose images do not all have one label.
-        leaks: groups, and images, that a given split has in more than one part; a sentence each.
+        leaks: groups, of near-duplicates and of one patient, and images that a given split has in more than one part; a
+            sentence each.
     """
 
     images: tuple[ImageFacts, ...]
@@ -112,7 +114,7 @@ def audit(
         groups=found,
         identical=tuple(map(tuple, groups((pair for pair in pairs if pair.identical), names))),
         conflicts=tuple(group for group in found if len({label_of[name] for name in group}) > 1),
-        leaks=tuple(_leaks(found, parts or {})),
+        leaks=tuple(_leaks({"show one frame": found, "are of one patient": patients_among(records)}, parts or {})),
     )
 
 
@@ -200,7 +202,9 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
     return median, float(np.median(np.abs(np.array(values) - median))) / 0.6745
 
 
-def _leaks(found: Sequence[Sequence[str]], parts: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _leaks(
+    groups_by_reason: Mapping[str, Sequence[Sequence[str]]], parts: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     where: dict[str, list[str]] = {}
     for part, names in parts.items():
         for name in names:
@@ -208,7 +212,8 @@ def _leaks(found: Sequence[Sequence[str]], parts: Mapping[str, Sequence[str]]) -
     for name, in_parts in where.items():
         if len(in_parts) > 1:
             yield f"{name} is in {' and '.join(in_parts)}"
-    for group in found:
-        touched = {part for name in group for part in where.get(name, ())}
-        if len(touched) > 1:
-            yield f"{', '.join(group)} show one frame and are in {' and '.join(sorted(touched))}"
+    for reason, found in groups_by_reason.items():
+        for group in found:
+            touched = {part for name in group for part in where.get(name, ())}
+            if len(touched) > 1:
+                yield f"{', '.join(group)} {reason} and are in {' and '.join(sorted(touched))}"

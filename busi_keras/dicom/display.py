@@ -10,6 +10,7 @@ import numpy as np
 
 from busi_keras.dicom.library import pydicom
 from busi_keras.errors import UsageError
+from busi_keras.imaging import DARK_16_BIT
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
@@ -29,7 +30,7 @@ def to_rgb(stored: np.ndarray, dataset: Any, name: str) -> np.ndarray:
         uint8 `(rows, columns, 3)`.
 
     Raises:
-        UsageError: a window or a palette is not as the standard wants it.
+        UsageError: a window or a palette is not as the standard wants it; the samples are too dark for their depth.
     """
     interpretation = dataset.PhotometricInterpretation
     if interpretation in COLOUR:
@@ -64,7 +65,7 @@ def _grey(stored: np.ndarray, dataset: Any, name: str) -> np.ndarray:
     if dataset.get("ModalityLUTSequence"):
         bits = int(dataset.ModalityLUTSequence[0].LUTDescriptor[2])
         return _bytes(pixels.apply_modality_lut(stored, dataset) / (2**bits - 1))
-    return _high_byte(stored, dataset)
+    return _high_byte(stored, dataset, name)
 
 
 def _windowed(values: np.ndarray, centre: float, width: float, function: str, name: str) -> np.ndarray:
@@ -82,10 +83,16 @@ def _windowed(values: np.ndarray, centre: float, width: float, function: str, na
     return (values - centre) / width + 0.5
 
 
-def _high_byte(stored: np.ndarray, dataset: Any) -> np.ndarray:
-    """Without a window all stored values are shown, black to white; as in `imaging`, the high byte of deeper ones."""
+def _high_byte(stored: np.ndarray, dataset: Any, name: str) -> np.ndarray:
+    """Without a window all stored values are shown, black to white; as in `imaging`, the high byte of deeper ones, and
+    of 16 bits only where 12 would not do."""
     bits = int(dataset.BitsStored)
     values = stored.astype(np.int64)
+    if bits == 16 and dataset.PixelRepresentation == 0 and 0 < (largest := int(values.max())) < DARK_16_BIT:
+        raise UsageError(
+            f"{name} has 16 bits a sample, but none above {largest}, and no window: of 12 or fewer bits, it would be "
+            "read as black; save it with a window, with the bits it has, or with 8"
+        )
     if dataset.PixelRepresentation == 1:
         values += 2 ** (bits - 1)
     values = np.clip(values, 0, 2**bits - 1)

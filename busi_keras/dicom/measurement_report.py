@@ -15,7 +15,7 @@ from busi_keras.config import CLASSES
 from busi_keras.dicom.algorithm import CODING_SCHEME, MANUFACTURER, Algorithm
 from busi_keras.dicom.lesion_size import LesionSize, lesion_size
 from busi_keras.dicom.library import highdicom, pydicom
-from busi_keras.dicom.reference import UTF_8, reference, writable
+from busi_keras.dicom.reference import UTF_8, reference, result_uid, writable
 from busi_keras.dicom.ultrasound import Ultrasound
 from busi_keras.evaluation.lesions import Lesion
 
@@ -57,13 +57,13 @@ def make_report(ultrasound: Ultrasound, finding: Finding, algorithm: Algorithm, 
     with writable(ultrasound):
         source = reference(ultrasound)
         content = _content(source, ultrasound, finding, algorithm)
-        hd = highdicom()
+        made = "SR", algorithm
         report = highdicom("highdicom.sr").ComprehensiveSR(
             evidence=[source] if segmentation is None else [source, segmentation],
             content=content,
-            series_instance_uid=hd.UID(),
+            series_instance_uid=result_uid(source, *made),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=hd.UID(),
+            sop_instance_uid=result_uid(source, *made, finding, segmentation and segmentation.SOPInstanceUID),
             instance_number=1,
             is_complete=True,
             coding_schemes=[
@@ -81,7 +81,7 @@ def _content(source: Any, ultrasound: Ultrasound, finding: Finding, algorithm: A
     frames = [finding.frame_number] if ultrasound.frame_count > 1 else None
     measured = [_of_frame(source, frames, finding, algorithm)]
     measured += [
-        _of_lesion(source, frames, number, lesion, size)
+        _of_lesion(source, frames, result_uid(source, "lesion", number, algorithm, finding), number, lesion, size)
         for number, (lesion, size) in enumerate(zip(finding.lesions, sizes, strict=True), start=1)
     ]
     content = sr.MeasurementReport(
@@ -100,7 +100,7 @@ def _content(source: Any, ultrasound: Ultrasound, finding: Finding, algorithm: A
 def _of_frame(source: Any, frames: list[int] | None, finding: Finding, algorithm: Algorithm) -> Any:
     sr, codes = highdicom("highdicom.sr"), pydicom("pydicom.sr.codedict").codes
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(highdicom().UID(), "frame"),
+        tracking_identifier=sr.TrackingIdentifier(result_uid(source, "frame", algorithm, finding), "frame"),
         algorithm_id=sr.AlgorithmIdentification(algorithm.name, algorithm.version),
         finding_sites=[sr.FindingSite(codes.SCT.Breast)],
         qualitative_evaluations=[
@@ -114,7 +114,7 @@ def _of_frame(source: Any, frames: list[int] | None, finding: Finding, algorithm
     )
 
 
-def _of_lesion(source: Any, frames: list[int] | None, number: int, lesion: Lesion, size: LesionSize) -> Any:
+def _of_lesion(source: Any, frames: list[int] | None, uid: str, number: int, lesion: Lesion, size: LesionSize) -> Any:
     sr, codes = highdicom("highdicom.sr"), pydicom("pydicom.sr.codedict").codes
     x0, y0, x1, y1 = lesion.box
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], float)
@@ -122,7 +122,7 @@ def _of_lesion(source: Any, frames: list[int] | None, number: int, lesion: Lesio
     length = codes.UCUM.Millimeter if in_mm else _pixels("{pixels}", "pixels")
     surface = codes.UCUM.SquareMillimeter if in_mm else _pixels("{pixels}", "pixels")
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(highdicom().UID(), f"lesion {number}"),
+        tracking_identifier=sr.TrackingIdentifier(uid, f"lesion {number}"),
         referenced_region=sr.ImageRegion(
             sr.GraphicTypeValues.POLYLINE,
             corners,

@@ -88,6 +88,7 @@ def find_pixel_data(stream: BinaryIO, dataset: Any, name: str) -> PixelData:
             f"{name} has frames of {columns} x {rows}, over {MAX_MEGAPIXELS} megapixels; make them smaller"
         )
     _check_samples(dataset, name)
+    _check_frame_count(dataset, name)
     options = pydicom("pydicom.pixels.utils").as_pixel_options(
         dataset, transfer_syntax_uid=syntax, pixel_keyword="PixelData", pixel_vr=element.representation
     )
@@ -156,6 +157,12 @@ def _check_samples(dataset: Any, name: str) -> None:
         raise UsageError(
             f"{name} has {stored} of {allocated} bits a sample in {interpretation}; save it as 8 bits, or 16 in grey"
         )
+
+
+def _check_frame_count(dataset: Any, name: str) -> None:
+    count = dataset.get("NumberOfFrames")
+    if count not in (None, "") and (count != int(count) or count < 1):
+        raise UsageError(f"{name} is damaged: its number of frames is {count}; get the file again")
 
 
 def _check_length(stream: BinaryIO, data: PixelData, length: int, name: str) -> None:

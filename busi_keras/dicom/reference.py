@@ -69,6 +69,17 @@ def result_stem(ultrasound: Ultrasound) -> str:
     return hashlib.sha256(str(ultrasound.header.get("SOPInstanceUID", "")).encode()).hexdigest()[:16]
 
 
+def result_uid(source: Any, *of: object) -> str:
+    """A UID of a result: the same where the same model finds the same in the same instance, so that a repeated run
+    brings no second copy into the archive, and files of two runs refer to each other.
+
+    Args:
+        source: of `reference`.
+        of: what kind of result it is, what made it and what is in it.
+    """
+    return str(pydicom("pydicom.uid").generate_uid(entropy_srcs=[str(source.SOPInstanceUID), *map(repr, of)]))
+
+
 @contextmanager
 def writable(ultrasound: Ultrasound) -> Iterator[None]:
     """What libraries raise on a header that is not as it must be may quote the patient's data: it is not passed on."""

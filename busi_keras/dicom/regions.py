@@ -14,10 +14,12 @@ SMALLEST_SIDE = 16
 """Of a region that can be an image, in pixels."""
 
 NO_SCAN_AREA = "the file names no 2-D tissue region: all of the frame is analysed, with what is written around the scan"
+NOT_SQUARE = "pixels are {x:.3g} x {y:.3g} mm: shapes are analysed as they are stored, wider or taller than they are"
 SEVERAL_SCAN_AREAS = "the file names {count} 2-D tissue regions: only the largest is analysed"
 
 _TWO_DIMENSIONAL, _TISSUE, _CENTIMETRES = 1, 1, 3  # (0018,6012), (0018,6014), (0018,6024) and (0018,6026)
 _LARGEST_PIXEL_MM = 10.0
+_SQUARE = 1.05  # the longer side of a pixel that passes for one, in shorter ones
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ def read_regions(dataset: Any, rows: int, columns: int) -> Regions:
         return Regions(ScanArea.whole(rows, columns), False, None, (NO_SCAN_AREA,))
     area, item = max(found, key=lambda pair: _size(pair[0]))
     several = (SEVERAL_SCAN_AREAS.format(count=len(found)),) if len(found) > 1 else ()
-    return Regions(area, True, _spacing(item), several)
+    spacing = _spacing(item)
+    distorted = spacing is not None and not 1 / _SQUARE < spacing.x_mm / spacing.y_mm < _SQUARE
+    not_square = (NOT_SQUARE.format(x=spacing.x_mm, y=spacing.y_mm),) if spacing and distorted else ()
+    return Regions(area, True, spacing, several + not_square)
 
 
 def _shows_tissue(item: Any) -> bool:

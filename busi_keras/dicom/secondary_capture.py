@@ -7,8 +7,9 @@ import numpy as np
 from busi_keras.card import RESEARCH_USE
 from busi_keras.dicom.algorithm import Algorithm
 from busi_keras.dicom.library import highdicom, pydicom
-from busi_keras.dicom.reference import UTF_8, reference, writable
+from busi_keras.dicom.reference import UTF_8, reference, result_uid, writable
 from busi_keras.dicom.ultrasound import Ultrasound
+from busi_keras.imaging import pixels_digest
 
 SERIES_NUMBER = 9003
 
@@ -28,7 +29,8 @@ def make_capture(ultrasound: Ultrasound, picture: np.ndarray, frame_number: int,
         UsageError: the file names no study, series or instance, or highdicom refuses its header.
     """
     with writable(ultrasound):
-        source, hd = reference(ultrasound), highdicom()
+        source = reference(ultrasound)
+        made = "SC", algorithm
         capture = highdicom("highdicom.sc").SCImage.from_ref_dataset(
             ref_dataset=source,
             pixel_array=picture,
@@ -36,9 +38,9 @@ def make_capture(ultrasound: Ultrasound, picture: np.ndarray, frame_number: int,
             bits_allocated=8,
             coordinate_system="PATIENT",
             patient_orientation=("L", "F"),
-            series_instance_uid=hd.UID(),
+            series_instance_uid=result_uid(source, *made),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=hd.UID(),
+            sop_instance_uid=result_uid(source, *made, frame_number, pixels_digest(picture)),
             instance_number=1,
             transfer_syntax_uid=pydicom("pydicom.uid").ExplicitVRLittleEndian,
             **algorithm.equipment,

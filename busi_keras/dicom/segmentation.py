@@ -4,6 +4,7 @@ DICOM PS3.3, A.51 and C.8.20. highdicom makes the instance with its first frame;
 as in ultrasound, it takes no more, so the other frames of a cine are added to it here.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from itertools import chain, islice
@@ -14,7 +15,7 @@ import numpy as np
 from busi_keras.card import RESEARCH_USE
 from busi_keras.dicom.algorithm import Algorithm
 from busi_keras.dicom.library import highdicom, pydicom
-from busi_keras.dicom.reference import UTF_8, reference, writable
+from busi_keras.dicom.reference import UTF_8, reference, result_uid, writable
 from busi_keras.dicom.ultrasound import Ultrasound
 
 SERIES_NUMBER = 9001
@@ -48,11 +49,14 @@ def make_segmentation(ultrasound: Ultrasound, masks: Iterable[tuple[int, np.ndar
         segmentation.NumberOfFrames = len(numbers)
         if ultrasound.frame_count > 1:
             _index_frames(segmentation, numbers)
+        drawn = hashlib.sha256(segmentation.PixelData).hexdigest()
+        uid = result_uid(reference(ultrasound), "SEG", algorithm, numbers, drawn)
+        segmentation.SOPInstanceUID = segmentation.file_meta.MediaStorageSOPInstanceUID = uid
     return segmentation
 
 
 def _of_one_frame(ultrasound: Ultrasound, mask: np.ndarray, algorithm: Algorithm) -> Any:
-    hd, codes = highdicom(), pydicom("pydicom.sr.codedict").codes
+    codes = pydicom("pydicom.sr.codedict").codes
     segment = highdicom("highdicom.seg").SegmentDescription(
         segment_number=1,
         segment_label="lesion",
@@ -69,9 +73,9 @@ def _of_one_frame(ultrasound: Ultrasound, mask: np.ndarray, algorithm: Algorithm
         pixel_array=mask,
         segmentation_type="BINARY",
         segment_descriptions=[segment],
-        series_instance_uid=hd.UID(),
+        series_instance_uid=result_uid(source, "SEG", algorithm),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=hd.UID(),
+        sop_instance_uid=result_uid(source, "SEG"),
         instance_number=1,
         omit_empty_frames=False,
         content_label=LABEL,

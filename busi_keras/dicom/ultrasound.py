@@ -81,6 +81,13 @@ class Ultrasound:
         names a scan area."""
         return self.burnt_in is True or (self.burnt_in is None and not self.scan_area_named)
 
+    @property
+    def patient(self) -> str:
+        """The same for files of one patient, as far as the file says whose it is: never show or log it."""
+        names = ("PatientID", "StudyInstanceUID")
+        known = ((name, str(self.header.get(name) or "")) for name in names)
+        return next((f"{name} {value}" for name, value in known if value), self.name)
+
     def frames(self, every: int = 1) -> Iterator[Frame]:
         """Its frames, decoded one at a time: the first, and from there each `every`-th.
 

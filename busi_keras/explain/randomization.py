@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from busi_keras.evaluation.faithfulness import rank_correlation
-from busi_keras.explain.gradcam import GradCam
+from busi_keras.explain.gradcam import Features, GradCam
 
 HEADS = 5
 
@@ -34,15 +34,24 @@ class Randomization:
             For each image Spearman's correlation in [-1, 1], the mean over the random heads.
         """
         seen = self._cam.features(images)
+        shown = [_shown(seen, index) for index in range(len(images))]
         maps = self._cam.of_features(seen, classes)
         found = [
             [
-                rank_correlation(one.values, other.values)
-                for one, other in zip(maps, cam.of_features(seen, classes), strict=True)
+                rank_correlation(one.values[place], other.values[place])
+                for place, one, other in zip(shown, maps, cam.of_features(seen, classes), strict=True)
             ]
             for cam in self._others
         ]
         return np.mean(found, axis=0).tolist()
+
+
+def _shown(seen: Features, index: int) -> tuple[slice, slice]:
+    """The pixels that an image's map speaks of: in a two-stage network its crop, around which all maps are 0 alike."""
+    if "squares" not in seen:
+        return slice(None), slice(None)
+    y, x, side = (float(value) for value in seen["squares"][index])
+    return slice(round(y), round(y + side)), slice(round(x), round(x + side))
 
 
 def random_head(label_head: keras.Model, seed: int) -> keras.Model:

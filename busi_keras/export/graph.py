@@ -49,7 +49,7 @@ def served_function(model_file: Path, fuse: bool = True) -> Any:
 
 
 def for_inference(network: keras.Model, fuse: bool = True) -> keras.Model:
-    """A copy of a network with the same weights that computes in float32, and upsamples as engines like it.
+    """A copy of a network in float32 with the same weights that upsamples as engines like it.
 
     Args:
         fuse: compute an upsampling and the convolution after it as one; else upsample in one operation.
@@ -65,7 +65,7 @@ def _rewritten(config: Any, fuse: bool) -> Any:
     if isinstance(config, list):
         return [_rewritten(item, fuse) for item in config]
     if not isinstance(config, dict):
-        return {"mixed_bfloat16": "float32", "bfloat16": "float32"}.get(config, config)
+        return config
     config = {key: _rewritten(value, fuse) for key, value in config.items()}
     if config.get("class_name") == "UpSampling2D" and config["config"]["interpolation"] == "nearest":
         config |= {"module": None, "class_name": "ResizingUpSampling", "registered_name": "ResizingUpSampling"}

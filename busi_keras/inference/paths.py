@@ -1,5 +1,7 @@
 """Which files a list of paths means, and what their results are called."""
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +12,15 @@ from busi_keras.dicom.detection import is_dicom
 from busi_keras.errors import UsageError
 from busi_keras.imaging import SUFFIXES
 
+LONGEST_NAME = 200
+"""In bytes: file systems take 255, of which endings and the names of unfinished files want some."""
 _RESULT_STEM = re.compile(r".+_(overlay|gradcam)|contact_sheet_\d+")
+_DICOM_RESULT = re.compile(r"[0-9a-f]{16}(_\d+)?_(seg|sr|sc)\.dcm")
 
 
 def image_files(paths: Sequence[Path], dicom: bool = False) -> list[Path]:
-    """Files as they are; a folder's image files, also in folders below it, without `_mask` files and without the
-    pictures that `predict` and `gradcam` write.
+    """Files as they are; a folder's image files, also in folders below it, without `_mask` files and without what
+    `predict` and `gradcam` write.
 
     Args:
         dicom: whether a folder's DICOM files are meant, too.
@@ -39,7 +44,8 @@ def image_files(paths: Sequence[Path], dicom: bool = False) -> list[Path]:
 
 
 def output_names(files: Sequence[Path]) -> dict[Path, str]:
-    """A name for each file's results: its stem, with as many of its folders as tell it from the others."""
+    """A name for each file's results: its stem, with as many of its folders as tell it from the others; one that is too
+    long for a file's name is cut, and ends in digits of its hash."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
     for path in files:
@@ -47,7 +53,7 @@ def output_names(files: Sequence[Path]) -> dict[Path, str]:
         folders = [part for part in path.parts[:-1] if part not in ("/", "..", ".")]
         while "_".join(parts) in taken and folders:
             parts.insert(0, folders.pop())
-        name = stem = "_".join(parts)
+        name = stem = _short("_".join(parts))
         number = 1
         while name in taken:
             number += 1
@@ -57,8 +63,16 @@ def output_names(files: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
+def _short(stem: str) -> str:
+    name = os.fsencode(stem)
+    if len(name) <= LONGEST_NAME:
+        return stem
+    digest = hashlib.sha256(name).hexdigest()[:12]
+    return f"{name[: LONGEST_NAME - 13].decode(errors='ignore')}_{digest}"
+
+
 def _is_image(path: Path, dicom: bool) -> bool:
     if path.name.startswith(".") or not path.is_file():
         return False
     is_picture = path.suffix.lower() in SUFFIXES and not is_mask(path) and not _RESULT_STEM.fullmatch(path.stem)
-    return is_picture or (dicom and is_dicom(path))
+    return is_picture or (dicom and not _DICOM_RESULT.fullmatch(path.name) and is_dicom(path))

@@ -10,6 +10,7 @@ import numpy as np
 from busi_keras.config import CLASSES, NORMAL, Experiment
 from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_busi, read_sample
 from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
+from busi_keras.data.patients import patients_among, united
 from busi_keras.data.source import Source, find_source
 from busi_keras.data.split import (
     PARTS,
@@ -99,7 +100,7 @@ def new_split(
         near_duplicates = groups_among(records, problems, progress)
     else:
         deque(_readable(records, problems, progress), maxlen=0)
-    group = group_of(names, near_duplicates)
+    group = group_of(names, united(near_duplicates, patients_among(records)))
     _report(problems, experiment.skip_bad, len(records))
     good = [record for record in records if record.name not in problems]
     _require_classes(good, classes)
@@ -107,7 +108,8 @@ def new_split(
 
 
 def make_split(experiment: Experiment, records: Sequence[Record], group: Mapping[str, str]) -> Split:
-    """The split of the experiment's protocol; `group` gives the near-duplicate group of each record's name."""
+    """The split of the experiment's protocol; `group` gives of each record's name who belongs to it: near-duplicates,
+    and images of one patient."""
     if experiment.protocol == "seed":
         return seed_split(records)
     if experiment.protocol == "lesion-70-30":

@@ -15,6 +15,7 @@ import numpy as np
 
 from busi_keras.config import CLASSES
 from busi_keras.data.busi import natural_order
+from busi_keras.data.patients import add_patients
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.ultrasound import Ultrasound, read_ultrasound
 from busi_keras.errors import UsageError
@@ -79,7 +80,8 @@ def convert_folder(
 ) -> Conversions:
     """Converts a folder's DICOM files, also those in folders below it, showing progress.
 
-    Images that are there already are not written again. Of a cine with a damaged frame, which is listed, the frames
+    Images of one patient are listed in `data.patients.PATIENTS_FILE`, so that no split tears them apart. Images that
+    are there already are not written again. Of a cine with a damaged frame, which is listed, the frames
     before it are kept.
 
     Args:
@@ -100,19 +102,23 @@ def convert_folder(
     label_of, missing = match_labels(files, folder, read_labels(labels), labels)
     done: list[Converted] = []
     failed = list(missing)
+    of_patient: dict[str, dict[Path, None]] = {}
     with progress_bar("converting", len(files)) as advance:
         for path in files:
             label = label_of.get(path)
             problems: list[UsageError] = []
             images: dict[Path, bool] = {}
-            for pixels in _scanned(path, label, labels, every, allow_burnt_in, problems.append):
+            for patient, pixels in _scanned(path, label, labels, every, allow_burnt_in, problems.append):
                 image, is_new = _keep(pixels, path, str(label), output, problems.append)
                 images[image] = is_new or images.get(image, False)
+                of_patient.setdefault(patient, {})[image] = None
             if problems:
                 failed.append(Failed(path, str(problems[0])))
             else:
                 done.append(Converted(path, str(label), tuple(images), sum(images.values())))
             advance()
+    names = [[image.relative_to(output).as_posix() for image in found] for found in of_patient.values()]
+    add_patients(output, [group for group in names if len(group) > 1])
     return Conversions(tuple(done), tuple(failed))
 
 
@@ -155,22 +161,23 @@ def read_labels(table: Path) -> dict[str, tuple[int, str]]:
 def match_labels(
     files: Sequence[Path], folder: Path, labels: Mapping[str, tuple[int, str]], table: Path
 ) -> tuple[dict[Path, str], list[Failed]]:
-    """Each file's class, and the lines of the table that mean no file or more than one."""
+    """Each file's class, and the lines of the table that mean no file, more than one, or one that has another class."""
+    by_path = {path.relative_to(folder).as_posix(): path for path in files}
     by_name: dict[str, list[Path]] = {}
     for path in files:
-        for name in {path.name, path.relative_to(folder).as_posix()}:
-            by_name.setdefault(name, []).append(path)
+        by_name.setdefault(path.name, []).append(path)
     label_of: dict[Path, str] = {}
     failed: list[Failed] = []
     for name, (line, label) in labels.items():
-        meant = by_name.get(name, [])
-        if len(meant) == 1:
-            label_of[meant[0]] = label
+        meant = [by_path[name]] if name in by_path else by_name.get(name, [])
+        if len(meant) != 1:
+            problem = f"{len(meant)} files in {folder} have this name; give its path in the folder"
+            problem = problem if meant else f"no DICOM file in {folder} has this name; give its path in the folder"
+        elif label_of.setdefault(meant[0], label) != label:
+            problem = "the file has another class by another line; mend one"
         else:
-            found = f"{len(meant)} files in {folder} have" if meant else f"no DICOM file in {folder} has"
-            failed.append(
-                Failed(folder / name, f"line {line} of {table}: {found} this name; give its path in the folder")
-            )
+            continue
+        failed.append(Failed(folder / name, f"line {line} of {table}: {problem}"))
     return label_of, failed
 
 
@@ -194,8 +201,9 @@ def _scanned(
     every: int,
     allow_burnt_in: bool,
     fail: Callable[[UsageError], None],
-) -> Iterator[np.ndarray]:
-    """The scan area of each frame, uint8 `(height, width, 3)`; a bad file or frame is said, and is the end of it.
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The patient and the scan area of each frame, uint8 `(height, width, 3)`; a bad file or frame is said, and is the
+    end of it.
 
     Errors of writing do not come by here: a full disk ends everything, a bad file only itself.
     """
@@ -206,7 +214,7 @@ def _scanned(
         if not allow_burnt_in:
             _refuse_burnt_in(ultrasound, path)
         for frame in ultrasound.frames(every):
-            yield ultrasound.scan_area.crop(frame.pixels)
+            yield ultrasound.patient, ultrasound.scan_area.crop(frame.pixels)
     except UsageError as error:
         fail(error)
 

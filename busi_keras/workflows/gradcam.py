@@ -12,10 +12,10 @@ from busi_keras.config import CLASSES
 from busi_keras.data.busi import mask_files, read_masks
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.faithfulness import Faithfulness
+from busi_keras.evaluation.lesions import Lesion
 from busi_keras.files import replacing
 from busi_keras.imaging import read_image
 from busi_keras.inference.paths import image_files, output_names
-from busi_keras.inference.predictor import Prediction
 from busi_keras.report.panels import COLOUR_MAP, COLOUR_MAPS, PanelData, draw_contact_sheet, draw_panels
 from busi_keras.workflows.explainer import PREDICTED, TARGETS, Explainer
 from busi_keras.workflows.models import load_predictor
@@ -37,11 +37,17 @@ SHEET_ROWS = 8
 
 @dataclass(frozen=True)
 class Explained:
-    """One image's figure and what stands in it; `flat` where nothing speaks for the target, so that no map is drawn."""
+    """One image's figure and what stands in it; `flat` where nothing speaks for the target, so that no map is drawn.
+
+    Of the prediction the pixels are not kept, so that thousands of images fit into memory.
+    """
 
     path: Path
     figure: Path
-    prediction: Prediction
+    label: str
+    probabilities: tuple[float, ...]
+    lesions: tuple[Lesion, ...]
+    warnings: tuple[str, ...]
     target: str
     flat: bool
     faithfulness: Faithfulness
@@ -51,18 +57,18 @@ class Explained:
         return {
             "path": str(self.path),
             "figure": str(self.figure),
-            "label": self.prediction.label,
-            "probabilities": dict(zip(CLASSES, self.prediction.probabilities, strict=True)),
-            "lesions": [asdict(lesion) for lesion in self.prediction.lesions],
+            "label": self.label,
+            "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
+            "lesions": [asdict(lesion) for lesion in self.lesions],
             "target": self.target,
             "flat": self.flat,
             "faithfulness": self.faithfulness.to_json(),
-            "warnings": list(self.prediction.warnings),
+            "warnings": list(self.warnings),
         }
 
     def summary(self) -> str:
         """A line: the figure, what it explains, and whether to believe it."""
-        line = f"{self.figure}: {self.prediction.label}"
+        line = f"{self.figure}: {self.label}"
         if self.flat:
             return f"{line}, no heat map: no place in the image speaks for {self.target}"
         numbers = self.faithfulness.numbers()
@@ -159,7 +165,8 @@ def explain_paths(
         with replacing(figure) as part:
             draw_panels(data, part, colour_map)
         faithfulness = explainer.faithfulness(image, prediction, heat_map, true_mask)
-        explained.append(Explained(path, figure, prediction, shown, heat_map is None, faithfulness))
+        said = (prediction.label, prediction.probabilities, prediction.lesions, prediction.warnings)
+        explained.append(Explained(path, figure, *said, shown, heat_map is None, faithfulness))
         page.append((names[path], data))
         if len(page) == SHEET_ROWS:
             write_page()

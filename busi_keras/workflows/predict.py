@@ -11,7 +11,7 @@ import numpy as np
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.reference import result_stem
 from busi_keras.dicom.ultrasound import read_ultrasound
-from busi_keras.errors import UnwritableError, UsageError
+from busi_keras.errors import UnreachableError, UnwritableError, UsageError
 from busi_keras.files import replacing
 from busi_keras.imaging import encode_png, read_image
 from busi_keras.inference.paths import image_files, output_names
@@ -20,8 +20,12 @@ from busi_keras.report.overlay import overlay
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.models import load_predictor
 from busi_keras.workflows.predict_dicom import predict_ultrasound
-from busi_keras.workflows.predicted import Failed, Predicted, Predictions, write_tables
+from busi_keras.workflows.predicted import Failed, Predicted, Predictions, has_tables, write_tables
 
+WITHHELD = (
+    "a name may be written on the image, so the overlay shows the outline alone; look at the image, and take "
+    "--allow-burnt-in where none is"
+)
 TABLES_EVERY_S = 5.0
 WRITING_SHARE = 20
 """Writing tables that have grown long takes one part in so many of the time, at most."""
@@ -35,6 +39,7 @@ def predict_paths(
     dicom_output: Path | None = None,
     every: int = 1,
     flips: bool = False,
+    allow_burnt_in: bool = False,
 ) -> Predictions:
     """Predicts files and folders with a stored model, or one that is served, showing progress.
 
@@ -42,7 +47,7 @@ def predict_paths(
         model: a run folder or a `.keras` file; None for the newest run.
         server: as in `Predictor.connect`, instead of a model.
         paths: image and DICOM files, and folders of them.
-        output, dicom_output, every: as in `predict_files`.
+        output, dicom_output, every, allow_burnt_in: as in `predict_files`.
         flips: average each image with its mirror image.
 
     Raises:
@@ -55,7 +60,7 @@ def predict_paths(
     if flips:
         predictor = predictor.with_flips()
     with progress_bar("predicting", len(files)) as advance:
-        return predict_files(predictor, files, output, advance, dicom_output, every, advance.more)
+        return predict_files(predictor, files, output, advance, dicom_output, every, allow_burnt_in, advance.more)
 
 
 def predict_files(
@@ -65,6 +70,7 @@ def predict_files(
     progress: Callable[[], None] = lambda: None,
     dicom_output: Path | None = None,
     every: int = 1,
+    allow_burnt_in: bool = False,
     more: Callable[[int], None] = lambda frames: None,
 ) -> Predictions:
     """Predicts image files, one after another, then DICOM files; those that cannot be read, and those that are left
@@ -77,6 +83,7 @@ def predict_files(
         progress: called after each image, each frame of a DICOM file, and each file that cannot be read.
         dicom_output: where results of DICOM files are written as DICOM, called likewise; None to write none.
         every: look at every n-th frame of a DICOM file, from the first.
+        allow_burnt_in: draw an overlay of a DICOM file on its image, too, where a name may be written on that.
         more: called with the number of a DICOM file's frames after the first.
 
     The tables are brought up to date every few seconds, and whatever ends the work, so that no more is ever lost.
@@ -90,7 +97,9 @@ def predict_files(
         _require_apart(output, images)
     with _Results(files, output, progress) as results:
         _predict_images(predictor, images, results)
-        _predict_scans(predictor, [path for path in files if in_dicom[path]], results, dicom_output, every, more)
+        _predict_scans(
+            predictor, [path for path in files if in_dicom[path]], results, dicom_output, every, allow_burnt_in, more
+        )
     return results.so_far()
 
 
@@ -141,7 +150,7 @@ class _Results:
         )
 
     def _write(self) -> None:
-        if self.output is not None and self._done:
+        if self.output is not None and (self._done or has_tables(self.output)):
             started = time.monotonic()
             write_tables(self.output, self.so_far())
             self._last = time.monotonic()
@@ -176,6 +185,7 @@ def _predict_scans(
     results: _Results,
     dicom_output: Path | None,
     every: int,
+    allow_burnt_in: bool,
     more: Callable[[int], None],
 ) -> None:
     written: Counter[str] = Counter()
@@ -185,13 +195,20 @@ def _predict_scans(
             more(ultrasound.frames_in(every) - 1)
             found = predict_ultrasound(predictor, ultrasound, every, results.progress)
             in_dicom = None if dicom_output is None else found.dicom_results(predictor.card)
+        except UnreachableError as error:
+            for left in results.missing(paths):
+                results.fail(left, error)
+            return
         except UsageError as error:
             results.fail(path, error)
             continue
         stem = _of_its_own(result_stem(ultrasound), written)
-        mask = _write_pictures(results.output, stem, found.scanned, found.prediction)
+        picture, warnings = found.scanned, found.prediction.warnings
+        if ultrasound.may_name_patient and not allow_burnt_in:
+            picture, warnings = np.zeros_like(picture), (*warnings, *((WITHHELD,) if results.output else ()))
+        mask = _write_pictures(results.output, stem, picture, found.prediction)
         files = replace(in_dicom, stem=stem).write(dicom_output) if in_dicom and dicom_output else None
-        predicted = Predicted.of(path, found.prediction, mask)
+        predicted = replace(Predicted.of(path, found.prediction, mask), warnings=warnings)
         results.add(replace(predicted, spacing=ultrasound.spacing, frames=found.frames, dicom=files))
 
 

@@ -79,7 +79,7 @@ class UltrasoundPrediction:
 
     @property
     def scanned(self) -> np.ndarray:
-        """The key frame with nothing around the scan area: no text that may name a patient."""
+        """The key frame with nothing around the scan area; `Ultrasound.may_name_patient` says of what is in it."""
         area = self.ultrasound.scan_area
         return area.paste(area.crop(self.key_frame.pixels))
 

@@ -142,6 +142,11 @@ def write_tables(output: Path, result: Predictions) -> None:
             )
 
 
+def has_tables(output: Path) -> bool:
+    """Whether tables of an earlier time are there: they must not stand for what failed now."""
+    return (output / "predictions.json").exists()
+
+
 def _line(one: Predicted) -> str:
     probabilities = ", ".join(f"{name} {p:.2f}" for name, p in zip(CLASSES, one.probabilities, strict=True))
     several = len(one.frames) > 1

@@ -87,7 +87,17 @@ def test_images_without_texture_are_merged_with_their_equals_alone() -> None:
     noise = np.random.default_rng(0).integers(60, 64, (300, 400), dtype=np.uint8)
     ramp = np.linspace(0, 255, 400, dtype=np.uint8)[None].repeat(300, axis=0)
     black, gray = np.zeros((300, 400), np.uint8), np.full((200, 500, 3), 90, np.uint8)
-    images = [black, gray, noise, ramp, black, speckle(1), speckle(2), np.zeros((1, 1), np.uint8)]
+    images = [
+        black,
+        gray,
+        noise,
+        ramp,
+        black,
+        speckle(1),
+        speckle(2),
+        np.zeros((1, 1), np.uint8),
+        np.zeros((1, 60_000), np.uint8),
+    ]
     assert near_duplicate_pairs([str(index) for index in range(len(images))], images) == [Pair("0", "4", 1.0, True)]
 
 

@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from busi_keras.data.busi import read_busi
+from busi_keras.data.patients import PATIENTS_FILE, read_patients
 from busi_keras.data.phantom import make_phantom
 from busi_keras.errors import UsageError
 from busi_keras.imaging import read_image
@@ -63,12 +65,48 @@ def test_dicom_becomes_busis_layout_without_what_names_a_patient(
     np.testing.assert_array_equal(read_image(records[0].image)[..., 0], phantom(0)[5:85, 10:110])
     assert Image.open(records[0].image).info == {}
     written = [path for path in output.rglob("*") if path.is_file()]
-    assert len(written) == 3
+    assert len(written) == 3 + 1
+    [of_patient] = json.loads((output / PATIENTS_FILE).read_text())
+    assert sorted(of_patient) == sorted(record.name for record in records)
     for path in written:
         assert not [word for word in patient if word in str(path.relative_to(output))]
         assert not [word for word in patient if word.encode() in path.read_bytes()]
     assert "3 images of 2 files" in result.summary(output)
     assert "draw one for each of 1 benign and malignant images" in result.summary(output)
+
+
+def test_images_of_one_patient_are_listed_and_those_of_others_apart(
+    tmp_path: Path, archive: Write, table: Callable[..., Path]
+) -> None:
+    for index, who in enumerate(({"PatientID": "A"}, {"PatientID": "B"}, {"PatientID": "A"}, {"PatientID": None})):
+        archive(f"{index}.dcm", phantom(index), **who)
+    labels = table(**{f"{index}.dcm": "normal" for index in range(4)})
+    done = convert_folder(tmp_path / "archive", labels, tmp_path / "busi").done
+    first, _, third, _ = (one.images[0].relative_to(tmp_path / "busi").as_posix() for one in done)
+    assert [sorted(group) for group in read_patients(tmp_path / "busi")] == [sorted([first, third])]
+
+    archive("4.dcm", phantom(4), PatientID="A")
+    for name in ("0.dcm", "1.dcm", "3.dcm"):
+        (tmp_path / "archive" / name).unlink()
+    again = convert_folder(
+        tmp_path / "archive", table(**{"2.dcm": "normal", "4.dcm": "normal"}), tmp_path / "busi"
+    ).done
+    last = again[1].images[0].relative_to(tmp_path / "busi").as_posix()
+    assert [sorted(group) for group in read_patients(tmp_path / "busi")] == [sorted([first, third, last])]
+
+
+def test_a_path_in_the_table_is_meant_before_a_name(tmp_path: Path, archive: Write, table: Callable[..., Path]) -> None:
+    archive("a.dcm", phantom(0))
+    archive("sub/a.dcm", phantom(1))
+    archive("sub/b.dcm", phantom(2))
+    labels = {"a.dcm": "benign", "sub/a.dcm": "normal", "b.dcm": "benign", "sub/b.dcm": "malignant"}
+    result = convert_folder(tmp_path / "archive", table(**labels), tmp_path / "busi")
+    assert [(one.path.parent.name, one.label) for one in result.done] == [
+        ("archive", "benign"), ("sub", "normal"), ("sub", "benign")
+    ]  # fmt: skip
+    assert [one.error.split(": ")[1] for one in result.failed] == [
+        "the file has another class by another line; mend one"
+    ]
 
 
 def test_what_is_there_is_not_written_again(tmp_path: Path, archive: Write, table: Callable[..., Path]) -> None:

@@ -11,11 +11,14 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 
+from busi_keras.card import Card
 from busi_keras.dicom.ultrasound import BURNT_IN, read_ultrasound
+from busi_keras.errors import UnreachableError
 from busi_keras.imaging import encode_png, read_image, read_mask
+from busi_keras.inference.engine import Outputs
 from busi_keras.inference.paths import image_files
 from busi_keras.inference.predictor import Predictor
-from busi_keras.workflows.predict import predict_files
+from busi_keras.workflows.predict import WITHHELD, predict_files
 from busi_keras.workflows.predict_dicom import in_area, predict_ultrasound
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +41,7 @@ def frame(box: tuple[int, int, int, int] | None, text: bool = True) -> np.ndarra
 def scan(tmp_path: Path, ultrasound_file: Write, region: Callable[..., Dataset]) -> Write:
     def write(name: str, pixels: np.ndarray, **more: object) -> Path:
         items = [region(AREA, delta_cm=(0.02, 0.03))]
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         return ultrasound_file(tmp_path / name, pixels, SequenceOfUltrasoundRegions=items, **more)
 
     return write
@@ -149,6 +153,49 @@ def test_dicom_files_in_a_folder_are_predicted_with_the_images_and_bad_ones_list
     assert "in frame 2, the largest of 2 frames" in result.summary(out)
     for text in (table, result.summary(out), json.dumps(result.to_json()), str(sorted(dicom_out.iterdir()))):
         assert not [word for word in patient if word in text]
+
+
+def test_where_a_name_may_be_written_the_overlay_shows_the_outline_alone(
+    tmp_path: Path, scan: Write, ultrasound_file: Write, predictor: Predictor
+) -> None:
+    ultrasound_file(tmp_path / "silent.dcm", frame((50, 30, 90, 50)))
+    scan("flagged.dcm", frame((50, 30, 90, 50)), BurnedInAnnotation="YES")
+    scan("named.dcm", frame((50, 30, 90, 50)))
+    files = [tmp_path / f"{name}.dcm" for name in ("silent", "flagged", "named")]
+    for allowed in (False, True):
+        out = tmp_path / f"out-{allowed}"
+        for one in predict_files(predictor, files, out, allow_burnt_in=allowed).done:
+            withheld = one.path != files[2] and not allowed
+            assert (WITHHELD in one.warnings) == withheld
+            overlay = read_image(Path(str(one.mask).replace("_mask", "_overlay")))
+            grey = (overlay == overlay[..., :1]).all(axis=-1)
+            assert (overlay[grey].max() == 0) == withheld
+            assert not grey.all()  # the outline
+    assert not [one.warnings for one in predict_files(predictor, files).done if WITHHELD in one.warnings]
+
+
+def test_results_in_a_folder_are_no_input(tmp_path: Path, scan: Write, predictor: Predictor) -> None:
+    scan("study/a.dcm", frame((50, 30, 90, 50)))
+    for _ in range(2):
+        files = image_files([tmp_path / "study"], dicom=True)
+        result = predict_files(predictor, files, dicom_output=tmp_path / "study" / "results")
+        assert ([one.path.name for one in result.done], result.failed) == (["a.dcm"], ())
+    assert len(list((tmp_path / "study" / "results").iterdir())) == 3
+
+
+def test_a_server_that_is_gone_is_asked_once_and_every_file_left_is_listed(tmp_path: Path, scan: Write) -> None:
+    class Gone:
+        asked = 0
+
+        def run(self, images: np.ndarray) -> Outputs:
+            Gone.asked += 1
+            raise UnreachableError("no server answers")
+
+    files = [scan(f"{index}.dcm", frame(None)) for index in range(4)]
+    card = Card("multitask", 64, "BUSI", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-23")
+    result = predict_files(Predictor(Gone(), card), files)
+    assert [one.error for one in result.failed] == ["no server answers"] * 4
+    assert Gone.asked == 1
 
 
 def test_a_cine_without_a_lesion_says_so_of_all_its_frames(tmp_path: Path, scan: Write, predictor: Predictor) -> None:

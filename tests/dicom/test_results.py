@@ -162,7 +162,8 @@ def test_the_report_says_class_probabilities_and_sizes_in_mm(
     assert values["Image Region"][0] == [10, 10, 40, 10, 40, 20, 10, 20, 10, 10]
     assert values["Algorithm Name"] == [ALGORITHM.name]
     assert values["Algorithm Version"] == [ALGORITHM.version]
-    assert values["Comment"] == ["Research use, not a diagnosis.", "not like the others"]
+    assert values["Comment"][:2] == ["Research use, not a diagnosis.", "not like the others"]
+    assert [comment.split(":")[0] for comment in values["Comment"][2:]] == ["pixels are 0.1 x 0.2 mm"]
     assert values["Source of Measurement"][0].ReferencedSOPInstanceUID == ultrasound.header.SOPInstanceUID
     assert (report.CompletionFlag, report.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
     groups = highdicom.sr.MeasurementReport.from_sequence([report]).get_planar_roi_measurement_groups()
@@ -257,6 +258,24 @@ def test_files_are_called_by_a_hash_of_the_instance_and_written_whole(
     (tmp_path / "file").touch()
     with pytest.raises(UsageError):
         made.write(tmp_path / "file")
+
+
+def test_a_repeated_run_makes_the_same_instances_and_another_finding_others(
+    tmp_path: Path, ultrasound_file: Write
+) -> None:
+    path = ultrasound_file(tmp_path / "a.dcm", np.zeros((91, 121), np.uint8))
+
+    def uids(mask: np.ndarray) -> list[str]:
+        made, _ = results_of(path, {1: mask})
+        return [parsed(content).SOPInstanceUID for content in (made.segmentation, made.report, made.capture)]
+
+    mask = mask_with_two_lesions()
+    first = uids(mask)
+    assert len(set(first)) == 3
+    assert uids(mask) == first
+    other = mask.copy()
+    other[0, 0] = True
+    assert uids(other)[0] != first[0]
 
 
 def test_the_algorithm_is_the_model_of_the_card() -> None:

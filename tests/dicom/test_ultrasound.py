@@ -114,6 +114,26 @@ def test_without_a_window_deep_samples_keep_their_high_byte(tmp_path: Path, ultr
     np.testing.assert_array_equal(next(read_ultrasound(path).frames()).pixels[..., 0], stored >> 4)
 
 
+def test_samples_too_dark_for_their_depth_are_refused(tmp_path: Path, ultrasound_file: Write) -> None:
+    stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    path = ultrasound_file(tmp_path / "a.dcm", stored)
+    with pytest.raises(
+        UsageError, match=r"a\.dcm has 16 bits a sample, but none above 4095, and no window: .* save it"
+    ):
+        next(read_ultrasound(path).frames())
+    black = ultrasound_file(tmp_path / "b.dcm", np.zeros((64, 64), np.uint16))
+    assert next(read_ultrasound(black).frames()).pixels.max() == 0
+    windowed = ultrasound_file(tmp_path / "c.dcm", stored, WindowCenter=2048, WindowWidth=4096)
+    assert next(read_ultrasound(windowed).frames()).pixels.max() == 255
+
+
+@pytest.mark.parametrize("count", [0, -1, "1.5"])
+def test_an_impossible_number_of_frames_is_refused(tmp_path: Path, ultrasound_file: Write, count: object) -> None:
+    path = ultrasound_file(tmp_path / "a.dcm", GREY, NumberOfFrames=count)
+    with pytest.raises(UsageError, match=rf"a\.dcm is damaged: its number of frames is {count}; get the file again"):
+        read_ultrasound(path)
+
+
 def test_a_window_without_width_is_refused(tmp_path: Path, ultrasound_file: Write) -> None:
     path = ultrasound_file(tmp_path / "a.dcm", GREY, WindowCenter=100, WindowWidth=0)
     with pytest.raises(UsageError, match=r"a\.dcm has a window 0 wide; save it with one of 1 or wider"):
@@ -178,7 +198,14 @@ def test_the_scan_area_and_the_size_of_a_pixel_come_from_the_regions(
     assert image.scan_area.box == (20, 5, 110, 85)
     assert image.scan_area_named
     assert image.spacing == Spacing(pytest.approx(0.12), pytest.approx(0.08))
-    assert image.warnings == ("the file names 2 2-D tissue regions: only the largest is analysed",)
+    assert image.warnings == (
+        "the file names 2 2-D tissue regions: only the largest is analysed",
+        "pixels are 0.12 x 0.08 mm: shapes are analysed as they are stored, wider or taller than they are",
+    )
+    square = ultrasound_file(
+        tmp_path / "b.dcm", GREY, SequenceOfUltrasoundRegions=[region((20, 5, 110, 85), delta_cm=(0.01, 0.0104))]
+    )
+    assert read_ultrasound(square).warnings == ()
     np.testing.assert_array_equal(image.scan_area.crop(SHOWN), SHOWN[5:85, 20:110])
 
 

@@ -185,21 +185,6 @@ def test_upsampling_and_convolution_in_one_give_what_both_give_to_the_edges() ->
     np.testing.assert_allclose(fused.predict_on_batch(images), network.predict_on_batch(images), atol=1e-5)
 
 
-def test_a_network_trained_in_bfloat16_is_exported_in_float32() -> None:
-    network = small_network("multitask")
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        trained = small_network("multitask")
-    finally:
-        keras.config.set_dtype_policy("float32")
-    trained.set_weights(network.get_weights())
-    images = smooth_images(2)
-    expected = network.predict_on_batch(images)
-    found = for_inference(trained).predict_on_batch(images)
-    for name in ("mask", "label"):
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
-
-
 def test_cli_exports_and_predicts_without_importing_keras(exported: Path, tmp_path: Path) -> None:
     target = tmp_path / "made.onnx"
     command = [sys.executable, ROOT / "cli.py", "export", exported / "two-stage" / "model.keras", "--format", "onnx"]

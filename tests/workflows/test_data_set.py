@@ -8,6 +8,7 @@ import pytest
 
 from busi_keras.config import Experiment
 from busi_keras.data.busi import Record, read_busi
+from busi_keras.data.patients import add_patients
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.workflows.data_set import new_split
@@ -40,6 +41,19 @@ def test_near_duplicates_that_are_known_are_not_looked_for(phantom_folder: Path)
     for split in splits:
         assert sum(not set(names[:4]).isdisjoint(split.part(part)) for part in PARTS) == 1
     assert new_split(asked, records, near_duplicates=[]) == new_split(asked, records)
+
+
+@pytest.mark.parametrize("protocol", ["grouped", "kfold"])
+def test_images_of_one_patient_stay_together(phantom_folder: Path, tmp_path: Path, protocol: str) -> None:
+    data = Path(shutil.copytree(phantom_folder, tmp_path / "data"))
+    records = read_busi(data)
+    names = [record.name for record in records]
+    patients = [names[:3], [names[5], names[-1]]]
+    add_patients(data, patients)
+    for seed in range(4):
+        split = new_split(replace(ASKED, protocol=protocol, folds=3, seed=seed), records, near_duplicates=[])
+        for patient in patients:
+            assert sum(not set(patient).isdisjoint(split.part(part)) for part in PARTS) == 1
 
 
 @pytest.mark.parametrize("broken", ["mask", "image"])

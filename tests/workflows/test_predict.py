@@ -100,6 +100,29 @@ def test_a_name_that_is_not_utf8_is_predicted_and_listed(images: list[Path], tmp
     assert (tmp_path / "out" / odd.with_name(f"{odd.stem}_mask.png").name).exists()
 
 
+def test_a_name_that_is_too_long_for_its_results_is_cut(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    files = [folder / f"{'超' * 80}{number}.png" for number in range(2)]
+    for file in files:
+        Image.fromarray(np.full((20, 30), 90, np.uint8)).save(file)
+    found = predict_files(predictor(), files, tmp_path / "out")
+    assert found.failed == ()
+    masks = [one.mask for one in found.done if one.mask]
+    assert len(set(masks)) == 2
+    assert all(mask.name.startswith("超" * 50) and mask.exists() for mask in masks)
+
+
+def test_tables_of_an_earlier_run_do_not_stand_for_one_that_failed(images: list[Path], tmp_path: Path) -> None:
+    predict_files(predictor(), images[:2], tmp_path / "out")
+    for image in images:
+        image.write_bytes(b"")
+    predict_files(predictor(), images[:2], tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert document["predictions"] == []
+    assert len(document["failed"]) == 2
+
+
 def test_a_kill_leaves_the_tables_of_what_was_predicted_before(
     images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from busi_keras.errors import UsageError
 from busi_keras.explain.closed_form import with_heat_map
 from busi_keras.files import verify_archive
 from busi_keras.inference.engine import Outputs
+from busi_keras.models.precision import in_float32
 
 
 class KerasEngine:
@@ -25,14 +26,14 @@ class KerasEngine:
 
     @classmethod
     def load(cls, path: Path) -> "KerasEngine":
-        """The network in a `.keras` file; code inside the file is never run (Keras' safe mode).
+        """The network in a `.keras` file, in float32; code inside the file is never run (Keras' safe mode).
 
         Raises:
             UsageError: the file cannot be read as a network.
         """
         try:
             verify_archive(path)
-            return cls(keras.models.load_model(path, compile=False, safe_mode=True))
+            return cls(in_float32(keras.models.load_model(path, compile=False, safe_mode=True)))
         except Exception as error:  # a damaged file makes h5py, zipfile and Keras raise whatever they meet
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UsageError(f"{path} cannot be loaded ({reason}); name a model that `train` made") from error

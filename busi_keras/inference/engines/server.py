@@ -18,7 +18,7 @@ import numpy as np
 
 from busi_keras.card import Card
 from busi_keras.config import CLASSES
-from busi_keras.errors import UsageError
+from busi_keras.errors import UnreachableError, UsageError
 from busi_keras.inference.engine import Outputs
 
 DEFAULT_MODEL = "multitask"
@@ -179,7 +179,7 @@ class ServerEngine:
                 wait_s = next(waits_s, None)
                 if wait_s is None:
                     where = f"no server answers at {self._address.url} ({error})"
-                    raise UsageError(f"{where}; start one, or check --server") from None
+                    raise UnreachableError(f"{where}; start one, or check --server") from None
             self._wait(wait_s)
 
 
@@ -194,6 +194,8 @@ def refused(address: Address, reason: str) -> UsageError:
     return UsageError(f"{address.url} refuses the model {address.model} ({reason}); name the right one: {example}")
 
 
-def timed_out(address: Address, timeout_s: float) -> UsageError:
+def timed_out(address: Address, timeout_s: float) -> UnreachableError:
     """The error where a server takes a request and stays silent; asking again would only add to its work."""
-    return UsageError(f"{address.url} does not answer within {timeout_s:g} s: it hangs, or is overloaded; try later")
+    return UnreachableError(
+        f"{address.url} does not answer within {timeout_s:g} s: it hangs, or is overloaded; try later"
+    )

@@ -5,7 +5,11 @@ ones unnoticed. `corrections.json` notes where each pair comes from.
 """
 
 import json
+import os
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +22,17 @@ from busi_keras.errors import UnwritableError, UsageError
 from busi_keras.files import replacing, write_text
 from busi_keras.imaging import encode_png, pixels_digest
 
+if sys.platform != "win32":
+    import fcntl
+
 INDEX_FILE = "corrections.json"
 PHANTOMS_FOLDER = "phantoms"
 
 _one_at_a_time = threading.Lock()
+
+
+class UnreadableIndexError(UsageError):
+    """What was noted of earlier corrections cannot be read: it is damaged, or may not be opened."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,8 @@ def save_correction(
 ) -> Path:
     """Writes an image and its mask; a pair of the same pixels that was saved before gives way.
 
+    Who saves to the same folder at the same time waits; on Windows, who does so in the same process.
+
     Args:
         folder: in BUSI's layout; made where it does not exist.
         image: uint8 `(height, width, 3)`.
@@ -76,11 +89,13 @@ def save_correction(
         The image's path, relative to `folder`.
 
     Raises:
-        UnwritableError: the folder cannot be written to, or the disk is full; nothing of a new pair stays.
+        UnwritableError: the folder cannot be written to, or the disk is full; nothing of a new pair stays, and an old
+            one is as it was.
+        UnreadableIndexError: `corrections.json` cannot be read; nothing was written.
         UsageError: class and mask do not go together.
     """
     check_correction(label, mask)
-    with _one_at_a_time:
+    with _alone_in(folder):
         target = folder / PHANTOMS_FOLDER if phantom else folder
         pixels = pixels_digest(image)
         index = _read_index(target)
@@ -91,22 +106,60 @@ def save_correction(
             file = _new_name(target / label, label)
         known = {name: value for name, value in asdict(provenance).items() if value is not None}
         index[pixels] = {"file": str(file.relative_to(target)), "label": label, **known}
-        new = not file.exists()
-        try:
-            with replacing(file.with_name(f"{file.stem}_mask.png")) as part:  # first: a mask alone is passed over
-                part.write_bytes(encode_png(mask))
-            with replacing(file) as part:
-                part.write_bytes(encode_png(image))
+        with _pair(file, image, mask):
             if phantom:
                 write_text(target / INFO_FILE, json.dumps({"corrected": len(index)}) + "\n")
             write_text(target / INDEX_FILE, json.dumps(index, indent=2) + "\n")
-        except UnwritableError:
-            if new:
-                _remove_pair(file)
-            raise
         if before is not None and target / before["file"] != file:
             _remove_pair(target / before["file"])
         return file.relative_to(folder)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other threads and servers out of a folder, which is made where it is not there, until the block ends.
+
+    On Windows and on file systems without locks other servers get in.
+    """
+    with _one_at_a_time:
+        if sys.platform == "win32":
+            yield
+            return
+        lock = _opened(folder)
+        try:
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+def _opened(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UnwritableError(f"{folder} cannot be written ({error.strerror}); name another place") from None
+
+
+@contextmanager
+def _pair(file: Path, image: np.ndarray, mask: np.ndarray) -> Iterator[None]:
+    """The pair stands when the block ends well; where it fails, an old pair is as it was, and no new one is there."""
+    mask_file = file.with_name(f"{file.stem}_mask.png")
+    if file.exists():  # with the same pixels
+        with replacing(mask_file) as part:
+            part.write_bytes(encode_png(mask))
+            yield
+        return
+    try:
+        with replacing(mask_file) as part:  # first: a mask alone is passed over
+            part.write_bytes(encode_png(mask))
+        with replacing(file) as part:
+            part.write_bytes(encode_png(image))
+        yield
+    except BaseException:
+        _remove_pair(file)
+        raise
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
@@ -115,7 +168,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder / INDEX_FILE} cannot be read ({error}); move it away") from None
+        raise UnreadableIndexError(f"{folder / INDEX_FILE} cannot be read ({error}); move it away") from None
 
 
 def _new_name(folder: Path, label: str) -> Path:

@@ -7,7 +7,7 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -128,10 +128,10 @@ class Guard:
 
     async def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+        if self._hosts is not None and _split(f"//{host}").hostname not in self._hosts:
             return _refuse(421, "this server does not answer to that host name")
         origin = headers.get("origin")
-        if scope["method"] not in READING and origin is not None and urlsplit(origin).netloc != host:
+        if scope["method"] not in READING and origin is not None and _split(origin).netloc != host:
             return _refuse(403, "this request comes from another site")
         path = scope["path"]
         longest = _longest_body(path)
@@ -176,6 +176,14 @@ def open_to_others(host: str, credentials: Credentials | None) -> str | None:
 def allowed_hosts(host: str) -> tuple[str, ...] | None:
     """By which names a server that listens on `host` may be called; None for any, where other machines reach it."""
     return LOOPBACK if host in LOOPBACK else None
+
+
+def _split(address: str) -> SplitResult:
+    """An address in its parts; all of them empty where it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _longest_body(path: str) -> int | None:

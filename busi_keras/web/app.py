@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from busi_keras import __version__
 from busi_keras.card import RESEARCH_USE
+from busi_keras.data.corrections import UnreadableIndexError
 from busi_keras.errors import UnwritableError, UsageError
 from busi_keras.web import case_routes, server_routes, upload_routes
 from busi_keras.web.access import Guard
@@ -111,6 +112,11 @@ def _answer_errors(app: FastAPI) -> None:
     async def unwritable(request: Request, error: UnwritableError) -> Response:
         log.error("%s", error)
         return _error(507, "the server's disk is full or refuses to be written to: nothing was saved; tell who runs it")
+
+    @app.exception_handler(UnreadableIndexError)
+    async def unreadable(request: Request, error: UnreadableIndexError) -> Response:
+        log.error("%s", error)
+        return _error(500, "the server's folder of corrections is damaged: nothing was saved; tell who runs it")
 
     @app.exception_handler(ClientDisconnect)
     async def left(request: Request, error: ClientDisconnect) -> Response:

@@ -1,6 +1,9 @@
 """A case: one image, what was said of it, and what its reader says; pixels lie in the session's folder, not here."""
 
 import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,6 +68,7 @@ class Case:
     _finding: Prediction
     correction: Correction | None = None
     stored_bytes: int = 0
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
     def store(cls, frame: Frame, prediction: Prediction, phantom: bool, origin: "Origin", folder: Path) -> "Case":
@@ -128,16 +132,46 @@ class Case:
         file = self.folder / "corrected.png"
         return read_mask(file.read_bytes()) if file.exists() else None
 
-    def correct(self, mask: np.ndarray | None, correction: Correction) -> None:
-        """Keeps what the reader says; a mask drawn before stays where none is drawn now."""
-        if mask is not None:
-            (self.folder / "corrected.png").write_bytes(encode_png(mask))
-        self.correction = correction
-        self._measure()
+    def correct(self, drawn: np.ndarray | None, save: Callable[[np.ndarray | None], Correction]) -> Correction:
+        """Keeps what the reader says; where anything fails, all of it stays as it was.
+
+        Args:
+            drawn: bool `(height, width)`; the network's own mask to have none of the reader's any more, None to keep
+                what there is.
+            save: is given the reader's mask as it will be, None where the network's stands.
+        """
+        with self._one_at_a_time:
+            mask = self._readers(drawn)
+            with self._replacing_mask(mask):
+                correction = save(mask)
+            self.correction = correction
+            self._measure()
+        return correction
 
     def remove(self) -> None:
         """Removes its pixels."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with self._one_at_a_time:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _readers(self, drawn: np.ndarray | None) -> np.ndarray | None:
+        if drawn is None:
+            return self.corrected_mask()
+        return None if np.array_equal(drawn, read_mask((self.folder / "mask.png").read_bytes())) else drawn
+
+    @contextmanager
+    def _replacing_mask(self, mask: np.ndarray | None) -> Iterator[None]:
+        """The reader's mask is written before the block, and takes its place after it."""
+        file, part = self.folder / "corrected.png", self.folder / "corrected.part"
+        try:
+            if mask is not None:
+                part.write_bytes(encode_png(mask))
+            yield
+            if mask is None:
+                file.unlink(missing_ok=True)
+            else:
+                part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
 
     def _measure(self) -> None:
         self.stored_bytes = sum(file.stat().st_size for file in self.folder.iterdir())

@@ -6,6 +6,7 @@ import csv
 import io
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,27 +16,30 @@ from fastapi.responses import JSONResponse
 from matplotlib import colormaps
 
 from busi_keras import __version__
+from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, MALIGNANT
 from busi_keras.data.corrections import Provenance, check_correction, save_correction
 from busi_keras.dicom.lesion_size import lesion_size
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.lesions import find_lesions
-from busi_keras.imaging import encode_png, read_image, read_mask
+from busi_keras.imaging import encode_png, pixel_count, read_image, read_mask
 from busi_keras.report.case_report import CaseReport, Threshold
 from busi_keras.report.panels import COLOUR_MAP
 from busi_keras.web.answers import CaseAnswer, CorrectionAnswer, CorrectionRequest, ErrorAnswer
 from busi_keras.web.case import Case, Correction
 from busi_keras.web.dependencies import TheService, TheSession
-from busi_keras.web.service import Service
+from busi_keras.web.service import Service, in_thread
 from busi_keras.web.sessions import NotThereError
 from busi_keras.workflows.predict_dicom import predicted_frame
 
 COLUMNS = (
     *("file", "frame", "label", *(f"p_{name}" for name in CLASSES), "suspicious", "lesions", "largest_box"),
     *("largest_area_px", "largest_width", "largest_height", "largest_area", "size_unit"),
-    *("corrected_label", "novelty", "warnings", "model"),
+    *("corrected_label", "novelty", "warnings", "model", "outlined_by", "intended_use"),
 )
 FORMULA_STARTS = ("=", "+", "-", "@")
+PIXELS_A_MASK_BYTE = 8
+"""What a drawn mask takes, about: a bit a pixel, before PNG makes it smaller."""
 
 NOT_THERE: dict[int | str, dict[str, Any]] = {404: {"model": ErrorAnswer, "description": "There is no such case."}}
 BUSY: dict[int | str, dict[str, Any]] = {
@@ -56,7 +60,7 @@ def list_cases(service: TheService, session: TheSession) -> list[CaseAnswer]:
 
 @router.get(".csv", responses={200: {"content": {"text/csv": {}}}}, response_class=Response)
 def table(service: TheService, session: TheSession, threshold: ThresholdName = None) -> Response:
-    """All cases as a table, the most malignant first."""
+    """All cases as a table, the most malignant first; lesions are the reader's where the reader outlined them."""
     chosen = _threshold(service, threshold)
     buffer = io.StringIO()
     writer = csv.writer(buffer)
@@ -74,12 +78,11 @@ def show(key: str, service: TheService, session: TheSession) -> CaseAnswer:
 
 
 @router.delete("/{key}", status_code=204, responses=NOT_THERE)
-def remove(key: str, session: TheSession) -> None:
+async def remove(key: str, session: TheSession) -> None:
     """Remove a case and its pixels."""
     case = session.case(key)
-    if session.cases.pop(key, None) is None:
-        raise NotThereError("this case was removed already")
-    case.remove()
+    del session.cases[key]
+    await in_thread(case.remove)
 
 
 @router.get("/{key}/image.png", responses=PNG, response_class=Response)
@@ -156,27 +159,19 @@ def dicom_results(key: str, service: TheService, session: TheSession) -> Respons
 
 
 @router.put(
-    "/{key}/correction", responses=NOT_THERE | {422: {"model": ErrorAnswer, "description": "It contradicts itself."}}
+    "/{key}/correction",
+    responses=NOT_THERE
+    | {
+        422: {"model": ErrorAnswer, "description": "It contradicts itself."},
+        507: {"model": ErrorAnswer, "description": "There is no room for it; nothing was saved."},
+    },
 )
-def correct(key: str, said: CorrectionRequest, service: TheService, session: TheSession) -> CorrectionAnswer:
+async def correct(key: str, said: CorrectionRequest, service: TheService, session: TheSession) -> CorrectionAnswer:
     """Say what is right instead: a class and a mask. Saved in BUSI's layout where the server has a folder for it."""
     case = session.case(key)
-    drawn = _drawn_mask(said, case)
-    before = case.corrected_mask() if drawn is None else drawn
-    right = case.prediction().mask if before is None else before
-    check_correction(said.label, right)
-    saved = None
-    if service.settings.corrections is not None:
-        if case.may_name_patient and not said.no_name:
-            raise UsageError("a name may be written on this image; look at it, and say that there is none")
-        provenance = Provenance(case.finding.label, service.model.version, _now(), before is not None)
-        saved = str(
-            save_correction(
-                service.settings.corrections, case.image(), right, said.label, provenance, phantom=case.phantom
-            )
-        )
-    correction = Correction(said.label, saved, None if before is None else tuple(find_lesions(before)))
-    case.correct(drawn, correction)
+    drawn = await in_thread(_drawn_mask, said, case)
+    service.sessions.check_bytes(0 if drawn is None else drawn.size // PIXELS_A_MASK_BYTE)
+    correction = await in_thread(case.correct, drawn, partial(_save, case, said, service))
     service.metrics.corrections.inc()
     return CorrectionAnswer.of(correction, case.spacing)
 
@@ -185,13 +180,34 @@ def _drawn_mask(said: CorrectionRequest, case: Case) -> np.ndarray | None:
     if said.mask_png is None:
         return None
     try:
-        drawn = read_mask(base64.b64decode(said.mask_png, validate=True))
+        content = base64.b64decode(said.mask_png, validate=True)
     except binascii.Error:
         raise UsageError("the mask is not in base64; send a PNG's bytes in base64") from None
+    way_out = f"draw it on the image, {case.width} x {case.height} px"
+    if (pixels := pixel_count(content)) != case.width * case.height:  # before it is decoded
+        raise UsageError(f"the mask has {pixels} pixels; {way_out}")
+    drawn = read_mask(content)
     if drawn.shape != (case.height, case.width):
         height, width = drawn.shape
-        raise UsageError(f"the mask is {width} x {height} px; draw it on the image, {case.width} x {case.height} px")
+        raise UsageError(f"the mask is {width} x {height} px; {way_out}")
     return drawn
+
+
+def _save(case: Case, said: CorrectionRequest, service: Service, mask: np.ndarray | None) -> Correction:
+    """What is said, written to the server's folder where there is one; `mask` is the reader's."""
+    right = case.prediction().mask if mask is None else mask
+    check_correction(said.label, right)
+    saved = None
+    if service.settings.corrections is not None:
+        if case.may_name_patient and not said.no_name:
+            raise UsageError("a name may be written on this image; look at it, and say that there is none")
+        provenance = Provenance(case.finding.label, service.model.version, _now(), mask is not None)
+        saved = str(
+            save_correction(
+                service.settings.corrections, case.image(), right, said.label, provenance, phantom=case.phantom
+            )
+        )
+    return Correction(said.label, saved, None if mask is None else tuple(find_lesions(mask)))
 
 
 def _place(case: Case, service: Service) -> AbstractContextManager[None]:
@@ -226,7 +242,9 @@ def _threshold(service: Service, name: str | None) -> Threshold | None:
 
 def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]:
     found = case.finding
-    largest = found.lesions[0] if found.lesions else None
+    readers = case.correction.lesions if case.correction else None
+    lesions = found.lesions if readers is None else readers
+    largest = lesions[0] if lesions else None
     size = lesion_size(largest, case.spacing) if largest else None
     return (
         f"'{case.name}" if case.name.startswith(FORMULA_STARTS) else case.name,  # a spreadsheet would run it
@@ -234,7 +252,7 @@ def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]
         found.label,
         *(f"{p:.6f}" for p in found.probabilities),
         "" if threshold is None else ("yes" if threshold.suspicious(found) else "no"),
-        len(found.lesions),
+        len(lesions),
         " ".join(map(str, largest.box)) if largest else "",
         largest.area_px if largest else "",
         *((f"{size.width:.1f}", f"{size.height:.1f}", f"{size.area:.1f}", size.unit) if size else ("",) * 4),
@@ -242,6 +260,8 @@ def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]
         f"{found.novelty:.4f}",
         "; ".join(found.warnings),
         model,
+        "model" if readers is None else "reader",
+        RESEARCH_USE,
     )
 
 

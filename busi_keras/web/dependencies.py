@@ -17,7 +17,7 @@ def service_of(request: Request) -> Service:
     return request.app.state.service
 
 
-def session_of(request: Request) -> Session:
+async def session_of(request: Request) -> Session:
     """The session of the request's cookie; raises `NoSessionError`."""
     service = service_of(request)
     session = service.sessions.find(request.cookies.get(service.settings.cookie))

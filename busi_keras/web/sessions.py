@@ -13,6 +13,8 @@ from busi_keras.web.frames import Frames
 from busi_keras.web.private_folder import PrivateFolder
 
 IDLE_SECONDS = 1800.0
+IDLE_UPLOAD_SECONDS = 120.0
+"""A page asks for the next frame at once; a reload in the middle of a cine leaves a file nobody knows of any more."""
 MAX_SESSIONS = 200
 MAX_CASES = 2000
 MAX_STORED_BYTES = 2_000_000_000
@@ -36,6 +38,7 @@ class Upload:
         name: what the user's machine calls it; shown as text, never used as a path.
         done: frames that became cases, or cannot.
         under_way: frames that are being predicted.
+        asked: when a frame was asked for last, in seconds of the monotonic clock.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Upload:
     stored_bytes: int
     done: set[int] = field(default_factory=set)
     under_way: set[int] = field(default_factory=set)
+    asked: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False)
@@ -93,6 +97,12 @@ class Session:
         upload = self.uploads.pop(key, None)
         if upload is not None:
             upload.file.unlink(missing_ok=True)
+
+    def remove_uploads_idle_since(self, moment: float) -> None:
+        """Removes the files of which no frame is under way, and none was asked for since a moment."""
+        for key, upload in list(self.uploads.items()):
+            if not upload.under_way and upload.asked < moment:
+                self.remove_upload(key)
 
     def frame_done(self, key: str, index: int) -> None:
         """Notes that a frame was predicted, or cannot be; after the last one the file goes."""
@@ -156,7 +166,7 @@ class Sessions:
         """Says whether a file of that size still fits; raises `NoRoomError` where it does not."""
         if max(len(session.cases), len(session.uploads)) + len(session.arriving) >= MAX_CASES:
             raise NoRoomError(f"{MAX_CASES} images are open; remove some, or end the session")
-        self._check_bytes(size)
+        self.check_bytes(size)
 
     @contextmanager
     def room(self, session: Session, size: int) -> Iterator[Arriving]:
@@ -172,14 +182,25 @@ class Sessions:
     def grown(self, one: Arriving, size: int) -> None:
         """Notes that it takes so many bytes by now, where that is more; raises `NoRoomError` where it does not fit."""
         if size > one.stored_bytes:
-            self._check_bytes(size - one.stored_bytes)
+            self.check_bytes(size - one.stored_bytes)
             one.stored_bytes = size
+
+    @contextmanager
+    def asking(self, upload: Upload, index: int) -> Iterator[None]:
+        """Notes that a frame is under way while the block runs."""
+        upload.under_way.add(index)
+        try:
+            yield
+        finally:
+            upload.under_way.discard(index)
+            upload.asked = self._clock()
 
     def lives(self, session: Session) -> bool:
         """Whether a session did not end yet; this is no use of it."""
         return self._sessions.get(session.token) is session
 
-    def _check_bytes(self, more: int) -> None:
+    def check_bytes(self, more: int) -> None:
+        """Says whether so many bytes more fit; raises `NoRoomError` where they do not."""
         if self.stored_bytes + more > self._limit:
             raise NoRoomError("the server's memory for images is full; remove some, or end the session")
 
@@ -189,10 +210,13 @@ class Sessions:
         shutil.rmtree(session.folder, ignore_errors=True)
 
     def end_idle(self) -> None:
-        """Ends the sessions that nobody uses any more."""
+        """Ends the sessions that nobody uses any more; in the others, uploads that nobody asks for go."""
+        now = self._clock()
         for session in list(self._sessions.values()):
-            if self._clock() - session.seen > self._idle_seconds:
+            if now - session.seen > self._idle_seconds:
                 self.end(session)
+            else:
+                session.remove_uploads_idle_since(now - IDLE_UPLOAD_SECONDS)
 
 
 def shown_name(given: str) -> str:

@@ -58,7 +58,7 @@ async def upload(
     session: TheSession,
     x_file_name: Annotated[str, Header(description="What to show it as, percent-encoded.")] = "",
 ) -> UploadAnswer:
-    """Take a file. It stays in the session until its frames were asked for."""
+    """Take a file. It stays in the session until its frames were asked for, or none of them for two minutes."""
     key = secrets.token_urlsafe(12)
     file = session.folder / f"{key}.upload"
     with service.sessions.room(session, _announced_bytes(request, service)) as arriving:
@@ -81,15 +81,12 @@ async def predict_frame(key: str, index: int, request: Request, service: TheServ
         raise NotThereError(f"this file has {given.frames.count} frames, counted from 0")
     if index in given.done | given.under_way:
         raise NotThereError("this frame was asked for already; see the session's cases")
-    given.under_way.add(index)
-    try:
+    with service.sessions.asking(given, index):
         return await unless_left(request, _add_case(key, given, index, service, session))
-    finally:
-        given.under_way.discard(index)
 
 
 @router.delete("/api/uploads/{key}", status_code=204, tags=["cases"])
-def forget_upload(key: str, session: TheSession) -> None:
+async def forget_upload(key: str, session: TheSession) -> None:
     """Remove a file whose frames are not needed any more."""
     session.remove_upload(key)
 

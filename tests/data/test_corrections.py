@@ -1,6 +1,10 @@
 """Corrections in BUSI's layout: numbers, pairs that give way, phantoms apart, and what is refused."""
 
 import json
+import os
+import shutil
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 from busi_keras.data.busi import read_busi, read_sample
 from busi_keras.data.corrections import Provenance, save_correction
 from busi_keras.data.source import find_source
-from busi_keras.errors import UsageError
+from busi_keras.errors import UnwritableError, UsageError
 
 BEFORE = Provenance("malignant", "multitask resnet50", "2026-11-24T12:00:00+00:00")
 
@@ -74,3 +78,32 @@ def test_a_damaged_index_is_named_and_nothing_is_written(tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"corrections\.json cannot be read .*; move it away"):
         save_correction(tmp_path, *pair(10), "benign", BEFORE)
     assert [path.name for path in tmp_path.iterdir()] == ["corrections.json"]
+
+
+def test_a_known_pair_keeps_its_image_and_on_a_full_disk_its_mask(small_disk: Path) -> None:
+    folder = small_disk / "corrections"
+    image, mask = pair(10)
+    file = folder / save_correction(folder, image, mask, "benign", BEFORE)
+    written = file.stat()
+    save_correction(folder, image, np.roll(mask, 3), "benign", BEFORE)
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 4096))  # the mask fits, no index
+    with pytest.raises(UnwritableError, match=r"corrections\.json was not written"):
+        save_correction(folder, image, np.ones_like(mask), "benign", BEFORE)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_who_saves_to_the_same_folder_waits(tmp_path: Path) -> None:
+    import fcntl
+
+    others = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(others, fcntl.LOCK_EX)
+    saving = threading.Thread(target=save_correction, args=(tmp_path, *pair(10), "benign", BEFORE))
+    saving.start()
+    saving.join(0.3)
+    assert not list(tmp_path.iterdir())
+    os.close(others)
+    saving.join(20)
+    assert [record.name for record in read_busi(tmp_path)] == ["benign/benign (1).png"]

@@ -103,6 +103,8 @@ def test_other_hosts_and_other_sites_are_refused(connect: Callable[..., TestClie
     assert client.get("/health", headers={"Host": "rebound.example:8000"}).status_code == 421
     assert client.post("/api/session", headers={"Origin": "http://elsewhere.example"}).status_code == 403
     assert client.post("/api/session", headers={"Origin": "http://testserver"}).status_code == 204
+    assert client.get("/health", headers={"Host": "["}).status_code == 421  # no address at all
+    assert client.post("/api/session", headers={"Origin": "http://["}).status_code == 403
 
 
 def test_every_answer_keeps_the_page_to_itself(client: TestClient) -> None:

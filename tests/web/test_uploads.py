@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from pathlib import Path
@@ -124,6 +125,33 @@ def test_a_frame_is_asked_for_once_and_a_removed_upload_is_not_there(
     assert again.json()["error"].startswith("this frame was asked for already")
     gone = client.post(f"/api/uploads/{key}/frames/1")
     assert (gone.status_code, "removed meanwhile" in gone.text) == (404, True)
+
+
+def test_an_upload_that_nobody_asks_for_any_more_goes(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Cine:
+        count, pixels = 3, 90 * 120
+
+        def read(self, index: int) -> Frame:
+            sessions.end_idle()  # a frame that takes long is no idle upload
+            return Frame(read_image(lesion_png()))
+
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", lambda upload: Cine())
+    sessions = client.app.state.service.sessions
+    used, forgotten = (client.post("/api/uploads", content=b"a cine").json()["key"] for _ in range(2))
+    now = time.monotonic()
+    monkeypatch.setattr(sessions, "_clock", lambda: now + 110)
+    sessions.end_idle()
+    assert len(list(tmp_path.rglob("*.upload"))) == 2
+    assert client.post(f"/api/uploads/{used}/frames/0").status_code == 201
+    monkeypatch.setattr(sessions, "_clock", lambda: now + 125)
+    sessions.end_idle()
+    assert [file.stem for file in tmp_path.rglob("*.upload")] == [used]
+    gone = client.post(f"/api/uploads/{forgotten}/frames/0")
+    assert (gone.status_code, "drop the file again" in gone.text) == (404, True)
+    monkeypatch.setattr(sessions, "_clock", lambda: now + 500)
+    assert client.post(f"/api/uploads/{used}/frames/1").status_code == 201
 
 
 def test_what_is_on_its_way_takes_room(client: TestClient) -> None:

@@ -49,6 +49,13 @@ export async function pixels(path, signal) {
   return { bitmap, width: bitmap.width, height: bitmap.height, data: context.getImageData(0, 0, bitmap.width, bitmap.height).data };
 }
 
+/** The first of the 4 bytes of each pixel. */
+export function firstChannel({ data }) {
+  const values = new Uint8Array(data.length / 4);
+  for (let index = 0; index < values.length; index++) values[index] = data[4 * index];
+  return values;
+}
+
 async function reach(path, options) {
   try {
     return await fetch(path, { credentials: "same-origin", ...options });

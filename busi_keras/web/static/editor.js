@@ -13,21 +13,40 @@ export class MaskEditor {
     this.adds = true;
     this.radius = 6;
     this.on = false;
-    this.edited = false;
+    this.mask = null;
     const { canvas } = viewer;
     canvas.addEventListener("pointerdown", (event) => this.#start(event));
     canvas.addEventListener("pointermove", (event) => this.#hover(event));
     canvas.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  /** A new image's mask, 0 and 1 for each pixel; `byReader` where a reader drew it before. */
-  open(mask, width, height, byReader) {
+  /** A new image's mask, and the one that its model outlined: 0 and 1 for each pixel. */
+  open(mask, modelsMask, width, height) {
     this.width = width;
     this.height = height;
-    this.mask = mask;
+    this.mask = mask.slice();
+    this.kept = mask;
+    this.modelsMask = modelsMask;
     this.steps = [];
-    this.edited = byReader;
     this.stop();
+  }
+
+  /** No image's, until one is opened. */
+  close() {
+    this.stop();
+    cancelAnimationFrame(this.showing);
+    this.showing = 0;
+    this.mask = null;
+  }
+
+  /** Whether the mask is another than the one that was opened, or saved last. */
+  get edited() {
+    return this.mask !== null && !same(this.mask, this.kept);
+  }
+
+  /** Notes that a mask was saved. */
+  saved(mask) {
+    this.kept = mask;
   }
 
   start() {
@@ -40,7 +59,7 @@ export class MaskEditor {
   stop() {
     this.on = false;
     this.painting = false;
-    this.release?.();
+    this.viewer.pointer.release();
     this.viewer.cursor = null;
     this.viewer.canvas.classList.remove("editing");
     this.viewer.draw();
@@ -63,14 +82,14 @@ export class MaskEditor {
     this.replace(new Uint8Array(this.mask.length));
   }
 
+  reset() {
+    this.replace(this.modelsMask);
+  }
+
   undo() {
     if (!this.steps.length) return;
     this.mask = this.steps.pop();
     this.#show();
-  }
-
-  get empty() {
-    return !this.mask.includes(1);
   }
 
   /** The mask as PNG, in base64. */
@@ -86,29 +105,24 @@ export class MaskEditor {
   }
 
   #start(event) {
-    if (!this.on || event.button !== 0) return;
+    const { canvas, pointer } = this.viewer;
+    if (!this.on || event.button !== 0 || pointer.down) return;
     event.preventDefault();
-    const { canvas } = this.viewer;
     canvas.focus();
-    canvas.setPointerCapture(event.pointerId);
     this.#keep();
     let from = this.viewer.toImage(event);
     this.#stroke(from, from);
-    const drawn = (move) => {
+    pointer.follow(event, (move) => {
       for (const one of move.getCoalescedEvents?.() ?? [move]) {
         const to = this.viewer.toImage(one);
         this.#stroke(from, to);
         from = to;
       }
-    };
-    canvas.addEventListener("pointermove", drawn);
-    this.release = () => canvas.removeEventListener("pointermove", drawn);
-    canvas.addEventListener("pointerup", this.release, { once: true });
-    canvas.addEventListener("pointercancel", this.release, { once: true });
+    });
   }
 
   #hover(event) {
-    if (!this.on) return;
+    if (!this.on || this.viewer.pointer.isNot(event)) return;
     this.viewer.cursor = [...this.viewer.toImage(event), this.radius];
     this.viewer.draw();
   }
@@ -164,14 +178,18 @@ export class MaskEditor {
 
   /** Once a frame, however fast the pointer is. */
   #show() {
-    this.edited = true;
     if (this.showing) return;
     this.showing = requestAnimationFrame(() => {
       this.showing = 0;
-      this.viewer.outlined(contour(this.mask, this.width, this.height, 0.5), this.mask, true);
+      const byReader = !same(this.mask, this.modelsMask);
+      this.viewer.outlined(contour(this.mask, this.width, this.height, 0.5), this.mask, byReader);
       this.changed();
     });
   }
+}
+
+function same(one, other) {
+  return one.every((inside, index) => inside === other[index]);
 }
 
 function clamped(value, size) {

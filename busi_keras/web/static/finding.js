@@ -94,7 +94,7 @@ export function showLesions(one) {
 
 /** What the canvas shows, for those who do not see it. */
 export function describeCanvas(one) {
-  const { lesions, label } = one.finding;
+  const lesions = lesionsOf(one);
   const found = lesions.length ? `${lesions.length} outlined ${lesions.length === 1 ? "lesion" : "lesions"}` : "no lesion outlined";
-  $("canvas").setAttribute("aria-label", `Ultrasound image, ${found}, class ${label}`);
+  $("canvas").setAttribute("aria-label", `Ultrasound image, ${found}, class ${one.finding.label}`);
 }

@@ -110,25 +110,3 @@ function larger(one, other) {
   const more = area(other) - area(one) || other.finding.probabilities.malignant - one.finding.probabilities.malignant;
   return more > 0 ? other : one;
 }
-
-/** The files of a drop, those in dropped folders, too. */
-export async function droppedFiles(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean); // before the first await
-  if (!entries.length) return [...transfer.files];
-  const found = [];
-  for (const entry of entries) await collect(entry, found);
-  return found;
-}
-
-async function collect(entry, found) {
-  if (entry.isFile) {
-    found.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) return;
-    for (const child of some) if (!child.name.startsWith(".")) await collect(child, found);
-  }
-}

@@ -1,14 +1,18 @@
 // The page: what is open, and which control does what. Everything from files and server is written as text, never as markup.
 
-import { ask, pixels, sessionEnded } from "./api.js";
+import { ask, firstChannel, pixels, sessionEnded } from "./api.js";
 import { contour } from "./contour.js";
 import { downloadsInPlace } from "./download.js";
+import { connectDrop } from "./drop.js";
+import { connectEditing, fitBrush, leaveEditing } from "./editing.js";
 import { MaskEditor } from "./editor.js";
 import { describeCanvas, showClass, showFinding, showLesions } from "./finding.js";
-import { droppedFiles, Intake } from "./intake.js";
-import { CaseTable, lesionsOf, percent } from "./table.js";
+import { Intake } from "./intake.js";
+import { showExamples, showModel, thresholdsOf } from "./model.js";
+import { showProgress, showRefused } from "./progress.js";
+import { CaseTable, lesionsOf } from "./table.js";
 import { Viewer } from "./viewer.js";
-import { $, element, notice, say, sentence, terms, warning } from "./writing.js";
+import { $, notice, say, sentence } from "./writing.js";
 
 const KEEP_ALIVE_MS = 60_000;
 const TABLE_MS = 200;
@@ -19,7 +23,6 @@ let model = null;
 let thresholds = []; // {name, value, done}, most sensitive first
 let openCase = null;
 let opening = new AbortController();
-let modelsMask = null;
 let editable = null; // the case whose mask the editor holds
 let saving = false;
 let tableTimer = null;
@@ -33,6 +36,7 @@ const editor = new MaskEditor(viewer, () => {
 });
 const intake = new Intake();
 const table = new CaseTable($("case-table"), (key) => {
+  if (!mayDiscard()) return;
   open(cases.get(key));
   $("case").scrollIntoView();
   $("case-name").focus({ preventScroll: true });
@@ -46,11 +50,13 @@ async function start() {
   try {
     await ask("/api/session", { method: "POST" });
     model = await loadedModel();
-    showModel();
+    modelLoaded();
     for (const one of await (await ask("/api/cases")).json()) cases.set(one.key, one);
     showTable();
-    if (openCase) showClass(openCase, thresholds, threshold());
-    else if (cases.size) open(table.sorted[0]);
+    if (openCase) {
+      showClass(openCase, thresholds, threshold());
+      showNoName(openCase);
+    } else if (cases.size) open(table.sorted[0]);
   } catch (error) {
     notice(error.message);
   }
@@ -66,65 +72,10 @@ async function loadedModel() {
   return found;
 }
 
-function showModel() {
-  thresholds = Object.entries(model.thresholds).map(([name, value]) => ({ name, value, done: doneBy(name) }));
-  const slider = $("sensitivity");
-  slider.max = Math.max(1, thresholds.length - 1);
-  slider.disabled = thresholds.length < 2;
-  slider.value = 0;
-  $("sensitivity-ends").replaceChildren(...thresholds.map(({ name }) => element("span", "", name)));
-  $("limits").textContent = `PNG, JPEG, BMP, GIF, TIFF or DICOM, up to ${Math.floor(model.max_upload_bytes / 1e6)} MB each.`;
-  $("end-session").textContent = model.signed_in ? "Sign out" : "End session";
-  $("correction-note").textContent = model.corrections
-    ? "Saved as image, mask and class for the next training. The image is saved as it is shown: look whether a name is written on it."
-    : "This server keeps corrections for the report alone. To save them for training, start it with --corrections FOLDER.";
-  $("model-warnings").replaceChildren(...model.warnings.map((text) => warning(`this model was ${text}`)));
-  notice(...model.notices);
-  showExamples();
-  showAbout();
-}
-
-/** What a threshold did on images that did not choose it, as a sentence. */
-function doneBy(threshold) {
-  const { sensitivity, specificity } = model.operating[threshold] ?? {};
-  if (sensitivity == null || specificity == null) return "";
-  return ` On the model's ${model.scored} images it found ${percent(sensitivity)} of the malignant and left ${percent(specificity)} of the others alone.`;
-}
-
-function showExamples() {
-  $("examples").replaceChildren(...model.examples.map((name, index) => {
-    const button = element("button");
-    button.type = "button";
-    const image = element("img");
-    image.src = `/api/examples/${index}.png`;
-    image.alt = "";
-    button.append(image, element("span", "", name.replace(/^phantom |\.png$/g, "")));
-    button.title = name.replace(".png", "");
-    button.addEventListener("click", async () => {
-      try {
-        const blob = await (await ask(image.getAttribute("src"))).blob();
-        intake.add([new File([blob], name, { type: "image/png" })], model.max_upload_bytes);
-      } catch (error) {
-        failed(error);
-      }
-    });
-    const item = element("li");
-    item.append(button);
-    return item;
-  }));
-  $("examples-box").hidden = false;
-}
-
-function showAbout() {
-  const facts = {
-    Model: model.version, Approach: model.approach, Backbone: model.backbone, "Trained on": model.data, Date: model.date.slice(0, 10),
-    Thresholds: thresholds.map(({ name, value }) => `${name}: malignant from ${percent(value)} on`).join("; ") || "none",
-    Software: model.software, "Intended use": model.intended_use,
-  };
-  $("about-facts").replaceChildren(...terms(facts));
-  $("about-scores-title").textContent = `Scores on its ${model.scored} images`;
-  const scores = Object.entries(model.scores).map(([name, value]) => [name.replaceAll("_", " "), value === null ? "not defined" : value.toPrecision(3)]);
-  $("about-scores").replaceChildren(...terms(Object.fromEntries(scores)));
+function modelLoaded() {
+  thresholds = thresholdsOf(model);
+  showModel(model, thresholds);
+  showExamples(model, (files) => intake.add(files, model.max_upload_bytes), failed);
 }
 
 /** The session lives as long as the page is open; and the model's file may change meanwhile. */
@@ -151,64 +102,30 @@ async function ended() {
 // ---- files ----
 
 function connectIntake() {
-  $("choose").addEventListener("click", () => $("files").click());
-  $("files").addEventListener("change", () => {
-    add([...$("files").files]);
-    $("files").value = "";
-  });
-  addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length) add([...event.clipboardData.files]);
-  });
-  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-  let depth = 0;
-  const veil = (shown) => document.body.classList.toggle("dropping", shown);
-  addEventListener("dragenter", (event) => hasFiles(event) && veil(++depth > 0));
-  addEventListener("dragleave", (event) => hasFiles(event) && veil(--depth > 0));
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", async (event) => {
-    event.preventDefault();
-    depth = 0;
-    veil(false);
-    if (hasFiles(event)) add(await droppedFiles(event.dataTransfer));
-  });
+  connectDrop(add);
   $("cancel").addEventListener("click", () => intake.cancel());
   intake.addEventListener("progress", ({ detail }) => showProgress(detail));
   intake.addEventListener("refused", ({ detail }) => showRefused(detail));
   intake.addEventListener("ended", ended);
   intake.addEventListener("case", ({ detail }) => {
     cases.set(detail.case.key, detail.case);
-    say(`${detail.case.name}: ${detail.case.finding.label}`);
+    sayClass(detail.case);
     showTableSoon();
-    if (detail.single || !openCase) open(detail.case);
+    if (detail.single || !openCase) openByItself(detail.case);
   });
   intake.addEventListener("cine", ({ detail }) => {
-    say(`${detail.case.name}: frame ${detail.case.frame + 1} has the largest lesion`);
-    if (detail.frames.some((one) => one.key === openCase?.key)) open(detail.case);
+    const best = detail.case.finding.lesions.length ? "has the largest lesion" : "is the most probably malignant; no frame has a lesion";
+    say(`${detail.case.name}: frame ${detail.case.frame + 1} ${best}`);
+    if (detail.frames.some((one) => one.key === openCase?.key)) openByItself(detail.case);
   });
 }
 
-function add(files) {
-  if (!files.length) return;
+function add(files, unread = []) {
+  if (!files.length && !unread.length) return;
   $("refused").replaceChildren();
-  if (!$("every").reportValidity()) return;
+  unread.forEach(showRefused);
+  if (!files.length || !$("every").reportValidity()) return;
   intake.add(files, model?.max_upload_bytes ?? Infinity, $("every").valueAsNumber);
-}
-
-function showProgress({ done, total, note, frame, frames }) {
-  $("progress").hidden = !total;
-  $("progress-bar").max = total > 1 ? total : Math.max(1, frames);
-  if (total > 1) $("progress-bar").value = done;
-  else if (frames) $("progress-bar").value = frame;
-  else $("progress-bar").removeAttribute("value");
-  const count = total > 1 ? `${done} of ${total} images` : "Analysing";
-  $("progress-text").textContent = note ? `${count}: ${note}` : count;
-}
-
-function showRefused({ name, sentence }) {
-  const item = element("li");
-  item.append(element("b", "", name), `: ${sentence}`);
-  $("refused").append(item);
-  say(`${name}: ${sentence}`);
 }
 
 // ---- one case ----
@@ -218,13 +135,12 @@ async function open(one) {
   opening = new AbortController();
   const { signal } = opening;
   openCase = one;
-  editable = null; // the editor still holds the mask of the case before
-  editor.edited = false;
-  leaveEditing();
+  editable = null;
+  blank("The image is being loaded");
   allowCorrection();
   document.body.classList.add("has-case");
   $("case").hidden = false;
-  $("case-name").textContent = one.frames > 1 ? `${one.name}, frame ${one.frame + 1} of ${one.frames}` : one.name;
+  $("case-name").textContent = titleOf(one);
   showFinding(one, thresholds, threshold());
   showCorrection(one);
   $("figure-box").open = false;
@@ -233,8 +149,36 @@ async function open(one) {
   try {
     await showPixels(one, signal);
   } catch (error) {
+    if (!signal.aborted) blank("The image could not be loaded");
     failed(error);
   }
+}
+
+/** What arrived, unless a mask is open whose changes are not saved. */
+function openByItself(one) {
+  if (editor.edited) outcome(`${titleOf(one)} is in the table; save your mask here before you open it.`, false);
+  else open(one);
+}
+
+/** Whether the open mask may go: nothing of it is unsaved, or the reader says so. */
+function mayDiscard() {
+  return !editor.edited || confirm("You changed the mask and did not save it. Discard the changes?");
+}
+
+/** No image of one case stands beside what is said of another. */
+function blank(description) {
+  viewer.clear();
+  editor.close();
+  leaveEditing(editor);
+  $("canvas").setAttribute("aria-label", description);
+}
+
+function titleOf(one) {
+  return one.frames > 1 ? `${one.name}, frame ${one.frame + 1} of ${one.frames}` : one.name;
+}
+
+function sayClass(one) {
+  say(`${titleOf(one)}: ${one.finding.label}`);
 }
 
 /** What went wrong with something asked for: a sentence at the top of the page. */
@@ -257,18 +201,16 @@ async function showPixels(one, signal) {
   const { width, height } = image;
   const drawn = firstChannel(mask).map((value) => (value > HALF ? 1 : 0));
   const values = firstChannel(probability);
-  modelsMask = values.map((value) => (value > HALF ? 1 : 0));
+  const modelsMask = values.map((value) => (value > HALF ? 1 : 0));
   viewer.show({ image: image.bitmap, heatMap: heatMap?.bitmap ?? null, boxes: lesionsOf(one).map((lesion) => lesion.box) });
-  editor.open(drawn, width, height, corrected);
-  leaveEditing();
+  editor.open(drawn, modelsMask, width, height);
   const outline = corrected ? contour(drawn, width, height, 0.5) : contour(values, width, height, HALF);
   viewer.outlined(outline, drawn, corrected);
   $("show-heat-map").disabled = !heatMap;
   $("show-heat-map").parentElement.title = heatMap ? "" : "No place in the image speaks for the class";
   showHeatScale();
   describeCanvas(one);
-  $("brush-size").value = Math.max(2, Math.round(Math.min(width, height) / 30));
-  setBrush();
+  fitBrush(editor, width, height);
   editable = one;
   allowCorrection();
 }
@@ -277,8 +219,12 @@ function showCorrection(one) {
   const right = one.correction?.label ?? one.finding.label;
   for (const input of document.getElementsByName("right-class")) input.checked = input.value === right;
   $("no-name").checked = false;
-  $("no-name-line").hidden = !one.may_name_patient || !model?.corrections;
+  showNoName(one);
   outcome(one.correction ? savedSentence(one.correction) : "", false);
+}
+
+function showNoName(one) {
+  $("no-name-line").hidden = !one.may_name_patient || !model?.corrections;
 }
 
 function allowCorrection() {
@@ -289,15 +235,17 @@ function allowCorrection() {
 function close() {
   opening.abort();
   openCase = editable = null;
-  leaveEditing();
+  blank("No image");
   allowCorrection();
   $("case").hidden = true;
   document.body.classList.remove("has-case");
 }
 
 function turn(by) {
+  if (!mayDiscard()) return;
   const index = table.sorted.findIndex((one) => one.key === openCase.key);
   open(table.sorted[(index + by + table.sorted.length) % table.sorted.length]);
+  sayClass(openCase);
 }
 
 // ---- all cases ----
@@ -354,43 +302,16 @@ function connectControls() {
   $("about-open").addEventListener("click", () => model && $("about").showModal());
   $("end-session").addEventListener("click", endSession);
   $("remove-case").addEventListener("click", removeCase);
-  $("edit-mask").addEventListener("click", () => (editor.on ? leaveEditing() : enterEditing()));
-  $("edit-done").addEventListener("click", leaveEditing);
-  $("undo").addEventListener("click", () => editor.undo());
-  $("clear-mask").addEventListener("click", () => editor.clear());
-  $("reset-mask").addEventListener("click", () => editor.replace(modelsMask));
-  $("brush-size").addEventListener("input", setBrush);
-  for (const input of document.getElementsByName("brush")) input.addEventListener("change", setBrush);
+  connectEditing(editor);
   $("save-correction").addEventListener("click", saveCorrection);
   const rows = $("lesions").tBodies[0];
   const highlight = (event) => viewer.highlight((event.target.closest("tr")?.rowIndex ?? 0) - 1);
   rows.addEventListener("pointerover", highlight);
   rows.addEventListener("pointerleave", () => viewer.highlight(-1));
-  leaveEditing();
 }
 
 function threshold() {
   return thresholds[Number($("sensitivity").value)] ?? null;
-}
-
-function setBrush() {
-  const adds = document.querySelector("input[name=brush]:checked").value === "add";
-  editor.brush(adds, Number($("brush-size").value));
-}
-
-function enterEditing() {
-  editor.start();
-  $("edit-tools").hidden = false;
-  $("edit-mask").setAttribute("aria-pressed", "true");
-  $("canvas-keys").textContent = "Draw with the pointer. Keys: arrows move the brush (Shift: further), Space starts and stops painting, Ctrl+Z undoes.";
-  $("canvas").focus();
-}
-
-function leaveEditing() {
-  editor.stop();
-  $("edit-tools").hidden = true;
-  $("edit-mask").setAttribute("aria-pressed", "false");
-  $("canvas-keys").textContent = "Drag to move. Keys on the image: + and − zoom, 0 fits, arrows move.";
 }
 
 async function saveCorrection() {
@@ -400,6 +321,7 @@ async function saveCorrection() {
   saving = true;
   allowCorrection();
   try {
+    const mask = editor.mask.slice();
     const said = { label, no_name: $("no-name").checked, mask_png: editor.edited ? await editor.toPng() : null };
     const options = { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(said) };
     one.correction = await (await ask(`/api/cases/${one.key}/correction`, options)).json();
@@ -407,7 +329,7 @@ async function saveCorrection() {
     if (one !== openCase) return;
     outcome(savedSentence(one.correction), false);
     showLesions(one);
-    viewer.mark(lesionsOf(one).map((lesion) => lesion.box));
+    if (one === editable) showSaved(one, mask);
     $("figure").removeAttribute("src");
     showFigure();
   } catch (error) {
@@ -418,6 +340,12 @@ async function saveCorrection() {
     saving = false;
     allowCorrection();
   }
+}
+
+function showSaved(one, mask) {
+  editor.saved(mask);
+  viewer.mark(lesionsOf(one).map((lesion) => lesion.box));
+  describeCanvas(one);
 }
 
 function savedSentence({ label, saved }) {
@@ -448,6 +376,7 @@ function showHeatScale() {
 }
 
 async function removeCase() {
+  if (!mayDiscard()) return;
   const { key } = openCase;
   try {
     await ask(`/api/cases/${key}`, { method: "DELETE" });
@@ -467,10 +396,4 @@ async function endSession() {
   intake.cancel();
   await ask("/api/session", { method: "DELETE" }).catch(() => {});
   location.reload();
-}
-
-function firstChannel({ data }) {
-  const values = new Uint8Array(data.length / 4);
-  for (let index = 0; index < values.length; index++) values[index] = data[4 * index];
-  return values;
 }

@@ -15,6 +15,7 @@ export class CaseTable {
   constructor(table, open) {
     this.body = table.tBodies[0];
     this.open = open;
+    this.rows = new Map(); // by the case's key
     this.column = 2;
     this.descending = true;
     this.heads = COLUMNS.map((column, index) => this.#head(column, index));
@@ -30,7 +31,23 @@ export class CaseTable {
     this.heads.forEach((head, index) => {
       head.ariaSort = index === this.column ? (this.descending ? "descending" : "ascending") : "none";
     });
-    this.body.replaceChildren(...this.sorted.map((one) => this.#row(one)));
+    const before = this.rows;
+    this.rows = new Map(this.sorted.map((one) => [one.key, before.get(one.key) ?? this.#newRow(one.key)]));
+    for (const one of this.sorted) this.#fill(this.rows.get(one.key), one);
+    this.#arrange([...this.rows.values()]);
+  }
+
+  /** Rows stay where they can, so that the keyboard's focus on one of them stays, too. */
+  #arrange(rows) {
+    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
+    const wanted = new Set(rows);
+    for (const row of [...this.body.rows]) if (!wanted.has(row)) row.remove();
+    let place = this.body.firstElementChild;
+    for (const row of rows) {
+      if (row === place) place = place.nextElementSibling;
+      else this.body.insertBefore(row, place);
+    }
+    if (focused && focused !== document.activeElement) focused.focus({ preventScroll: true }); // its row was moved
   }
 
   #head(column, index) {
@@ -49,27 +66,27 @@ export class CaseTable {
     return head;
   }
 
-  #row(one) {
+  #newRow(key) {
     const row = document.createElement("tr");
-    row.dataset.key = one.key;
-    if (one.key === this.shown.openKey) row.className = "open";
-    COLUMNS.forEach((column, index) => {
-      const cell = row.insertCell();
-      if (column.number) cell.className = "number";
-      const text = column.text(one, this.shown.threshold);
-      if (index === 0) {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.className = "link";
-        button.textContent = text;
-        cell.append(button);
-      } else {
-        cell.textContent = text;
-      }
-    });
-    if (suspicious(one, this.shown.threshold)) row.classList.add("suspicious");
-    row.addEventListener("click", () => this.open(one.key));
+    row.dataset.key = key;
+    for (const { number } of COLUMNS) row.insertCell().className = number ? "number" : "";
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "link";
+    row.cells[0].append(button);
+    row.addEventListener("click", () => this.open(key));
     return row;
+  }
+
+  #fill(row, one) {
+    const { threshold, openKey } = this.shown;
+    COLUMNS.forEach(({ text }, index) => {
+      const place = row.cells[index].firstElementChild ?? row.cells[index];
+      const shown = text(one, threshold);
+      if (place.textContent !== shown) place.textContent = shown;
+    });
+    row.classList.toggle("open", one.key === openKey);
+    row.classList.toggle("suspicious", suspicious(one, threshold));
   }
 }
 

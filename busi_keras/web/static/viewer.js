@@ -1,5 +1,7 @@
 // The image and what lies on it: one canvas, drawn anew for each change, the aspect always the image's own.
 
+import { OnePointer } from "./pointer.js";
+
 const OUTLINE = "#ff7a1a";
 const READERS_OUTLINE = "#35d0ff";
 const MASK = [255, 122, 26];
@@ -13,6 +15,7 @@ export class Viewer {
     this.context = canvas.getContext("2d");
     this.zoomed = zoomed;
     this.layers = { outline: true, mask: false, heatMap: false, box: false, opacity: 0.45 };
+    this.pointer = new OnePointer(canvas);
     this.image = null;
     this.cursor = null; // the brush, while one edits
     this.scale = 1;
@@ -34,6 +37,17 @@ export class Viewer {
     this.highlighted = -1;
     this.canvas.parentElement.style.setProperty("--aspect", `${image.width} / ${image.height}`);
     this.fit();
+  }
+
+  /** Nothing, until something is shown. */
+  clear() {
+    this.image = this.heatMap = this.outline = this.mask = null;
+    this.boxes = [];
+    this.pointer.release();
+    cancelAnimationFrame(this.drawing);
+    this.drawing = 0;
+    this.context.setTransform(1, 0, 0, 1, 0, 0);
+    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
   /** What is outlined: a path in pixels of the image, 0 and 1 for each pixel, and whether a reader drew it. */
@@ -66,6 +80,7 @@ export class Viewer {
   }
 
   zoom(factor, x = this.width / 2, y = this.height / 2) {
+    if (!this.image) return;
     const scale = Math.min(Math.max(this.scale * factor, this.fitting / 2), LARGEST);
     this.left = x - ((x - this.left) * scale) / this.scale;
     this.top = y - ((y - this.top) * scale) / this.scale;
@@ -75,6 +90,7 @@ export class Viewer {
   }
 
   move(right, down) {
+    if (!this.image) return;
     this.left += right;
     this.top += down;
     this.#keepInside();
@@ -171,17 +187,12 @@ export class Viewer {
   }
 
   #drag(event) {
-    if (!this.image || this.cursor) return; // an editor draws
-    this.canvas.setPointerCapture(event.pointerId);
+    if (!this.image || this.cursor || this.pointer.down) return; // with a cursor an editor draws
     let [x, y] = [event.clientX, event.clientY];
-    const dragged = (move) => {
+    this.pointer.follow(event, (move) => {
       this.move(move.clientX - x, move.clientY - y);
       [x, y] = [move.clientX, move.clientY];
-    };
-    this.canvas.addEventListener("pointermove", dragged);
-    const release = () => this.canvas.removeEventListener("pointermove", dragged);
-    this.canvas.addEventListener("pointerup", release, { once: true });
-    this.canvas.addEventListener("pointercancel", release, { once: true });
+    });
   }
 
   #key(event) {

@@ -2,7 +2,10 @@
 
 export const $ = (id) => document.getElementById(id);
 
+/** Sentences at the top of the page, read aloud when they change. */
 export function notice(...sentences) {
+  const shown = [...$("notices").children].map((line) => line.textContent);
+  if (shown.join() === sentences.map(sentence).join()) return;
   $("notices").replaceChildren(...sentences.map((text) => element("p", "notice strong", sentence(text))));
 }
 

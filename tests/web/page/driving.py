@@ -40,6 +40,28 @@ def canvas(page: Page) -> np.ndarray:
     return read_image(page.locator("#canvas").screenshot())
 
 
+def is_blank(page: Page) -> bool:
+    """Whether nothing is drawn on the canvas."""
+    page.wait_for_timeout(80)
+    drawn: bool = page.evaluate(
+        """() => {
+            const canvas = document.getElementById("canvas");
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return data.some((value) => value);
+        }"""
+    )
+    return not drawn
+
+
+def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where on the screen a pixel of the image of 120 x 90 that a canvas shows is."""
+    frame = page.locator("#canvas").bounding_box()
+    assert frame
+    scale = min(frame["width"] / 120, frame["height"] / 90)
+    left, top = frame["x"] + (frame["width"] - 120 * scale) / 2, frame["y"] + (frame["height"] - 90 * scale) / 2
+    return left + x * scale, top + y * scale
+
+
 def pixel(shot: np.ndarray, x: float, y: float) -> list[int]:
     """Red, green and blue at a pixel of the image of 120 x 90 that a canvas shows."""
     height, width = shot.shape[:2]

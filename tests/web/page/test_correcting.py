@@ -6,26 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 from pypdf import PdfReader
 
 from busi_keras.data.busi import read_busi, read_sample
 from busi_keras.imaging import read_image
 from busi_keras.web.frames import Frame, StillImage
-from tests.web.page.driving import canvas, drop, has_blue, shown, write
+from tests.web.page.driving import canvas, drop, has_blue, has_orange, on_screen, shown, write
 
 
 def test_a_corrected_mask_and_class_are_saved_as_a_pair(page: Page, tmp_path: Path) -> None:
     drop(page, write(tmp_path, "breast.png"))
     shown(page, "breast.png")
     page.get_by_role("button", name="Edit mask").click()
-    frame = page.locator("#canvas").bounding_box()
-    assert frame
-    scale = min(frame["width"] / 120, frame["height"] / 90)
-    left, top = frame["x"] + (frame["width"] - 120 * scale) / 2, frame["y"] + (frame["height"] - 90 * scale) / 2
-    page.mouse.move(left + 95 * scale, top + 30 * scale)
+    page.mouse.move(*on_screen(page, 95, 30))
     page.mouse.down()
-    page.mouse.move(left + 95 * scale, top + 60 * scale, steps=5)
+    page.mouse.move(*on_screen(page, 95, 60), steps=5)
     page.mouse.up()
     page.locator("#edit-done").click()
     page.locator("input[name=right-class][value=benign]").check(force=True)
@@ -40,6 +36,89 @@ def test_a_corrected_mask_and_class_are_saved_as_a_pair(page: Page, tmp_path: Pa
     assert has_blue(canvas(page), 66, 74)  # the reader's outline
     expect(page.locator("#lesions-title")).to_have_text("Lesions in your mask")
     expect(page.locator("#lesions tbody tr")).to_have_count(2)
+    expect(page.locator("#canvas")).to_have_attribute(
+        "aria-label", "Ultrasound image, 2 outlined lesions, class malignant"
+    )
+
+
+def test_what_was_undone_or_is_the_models_is_noted_as_nobodys_drawing(page: Page, tmp_path: Path) -> None:
+    def save() -> bool:
+        with page.expect_response("**/correction"):
+            page.get_by_role("button", name="Save correction").click()
+        expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+        [noted] = json.loads((tmp_path / "corrections" / "corrections.json").read_text()).values()
+        return bool(noted["mask_drawn"])
+
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.get_by_role("button", name="Edit mask").click()
+    page.mouse.click(*on_screen(page, 95, 30))
+    assert has_blue(canvas(page), 66, 74)
+    page.locator("#undo").click()
+    assert has_orange(canvas(page), 66, 74)
+    assert save() is False
+    page.mouse.click(*on_screen(page, 95, 30))
+    assert save() is True
+    expect(page.locator("#lesions-title")).to_have_text("Lesions in your mask")
+    page.get_by_role("button", name="Model’s mask").click()
+    assert save() is False
+    expect(page.locator("#lesions-title")).to_have_text("Lesions")
+
+
+def test_changes_to_a_mask_go_only_when_the_reader_says_so(page: Page, tmp_path: Path) -> None:
+    discard = False
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept() if discard else dialog.dismiss()
+
+    page.on("dialog", answer)
+    drop(page, write(tmp_path, "first.png"))
+    shown(page, "first.png")
+    page.get_by_role("button", name="Edit mask").click()
+    page.mouse.click(*on_screen(page, 95, 30))
+    drop(page, write(tmp_path, "second.png", brightness=200))
+    expect(page.locator("#correction-outcome")).to_contain_text("second.png is in the table")
+    expect(page.locator("#case-name")).to_have_text("first.png")
+    assert has_blue(canvas(page), 66, 74)
+    for name in ("Next image", "second.png", "Remove image"):
+        page.get_by_role("button", name=name).click()
+        expect(page.locator("#case-name")).to_have_text("first.png")
+    assert asked == ["You changed the mask and did not save it. Discard the changes?"] * 3
+    assert has_blue(canvas(page), 66, 74)
+    discard = True
+    page.get_by_role("button", name="Next image").click()
+    shown(page, "second.png")
+    page.get_by_role("button", name="Previous image").click()
+    shown(page, "first.png")
+    assert len(asked) == 4
+
+
+def test_a_second_pointer_does_not_draw_along(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.get_by_role("button", name="Edit mask").click()
+    page.mouse.move(*on_screen(page, 95, 30))
+    page.mouse.down()
+    page.evaluate(
+        """([clientX, clientY]) => {
+            const of = { pointerId: 99, clientX, clientY, bubbles: true };
+            const canvas = document.getElementById("canvas");
+            canvas.dispatchEvent(new PointerEvent("pointerdown", of));
+            const moved = new PointerEvent("pointermove", of);
+            canvas.dispatchEvent(new PointerEvent("pointermove", { ...of, coalescedEvents: [moved] }));
+            canvas.dispatchEvent(new PointerEvent("pointerup", of));
+        }""",
+        list(on_screen(page, 10, 80)),
+    )
+    page.mouse.move(*on_screen(page, 95, 60), steps=5)
+    page.mouse.up()
+    page.get_by_role("button", name="Save correction").click()
+    expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+    mask = read_sample(read_busi(tmp_path / "corrections")[0]).mask
+    assert mask[30:60, 95].all()
+    assert not mask[:, :25].any()
 
 
 def test_a_mask_is_drawn_with_the_keyboard(page: Page, tmp_path: Path) -> None:
@@ -81,6 +160,8 @@ def test_no_mask_is_saved_or_drawn_on_before_its_image_is_there(page: Page, tmp_
     waiting = threading.Event()
     page.route("**/mask.png", lambda route: (waiting.set(), page.wait_for_timeout(1500), route.continue_()))
     drop(page, write(tmp_path, "second.png", brightness=200))
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Next image").click()
     expect(page.locator("#case-name")).to_have_text("second.png")
     expect(page.locator("#save-correction")).to_be_disabled()
     expect(page.locator("#edit-mask")).to_be_disabled()
@@ -113,6 +194,25 @@ def test_what_may_name_a_patient_is_saved_after_a_look(
     page.get_by_label("no name is written on this image").check()
     page.get_by_role("button", name="Save correction").click()
     expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
+
+
+def test_what_was_opened_before_the_model_is_known_is_saved_after_a_look(
+    page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Unsaid(StillImage):
+        def read(self, index: int) -> Frame:
+            return replace(super().read(index), may_name_patient=True)
+
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Unsaid)
+    held: list[Route] = []
+    page.route("**/api/model", lambda route: held.append(route))
+    page.reload()
+    expect(page.locator("#choose")).to_be_visible()
+    drop(page, write(tmp_path, "scan.png"))
+    shown(page, "scan.png")
+    expect(page.locator("#no-name-line")).to_be_hidden()
+    held.pop().continue_()
+    expect(page.locator("#no-name-line")).to_be_visible()
 
 
 def test_the_report_is_downloaded_and_the_figure_shown(page: Page, tmp_path: Path) -> None:

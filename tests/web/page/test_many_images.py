@@ -47,6 +47,65 @@ def test_of_a_cine_every_other_frame_is_asked_for_and_the_largest_lesion_opened(
     expect(rows).to_have_count(3)
 
 
+def test_of_a_cine_without_lesion_no_largest_one_is_said(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cine(StillImage):
+        count = 2
+
+        def read(self, index: int) -> Frame:
+            return Frame(np.full((90, 120, 3), 20 + 20 * index, np.uint8))
+
+    monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
+    drop(page, write(tmp_path, "cine.png"))
+    expect(page.locator("#said")).to_have_text(
+        "cine.png: frame 2 is the most probably malignant; no frame has a lesion"
+    )
+
+
+def test_a_dropped_folder_comes_but_for_what_cannot_be_read(page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("first.png", "gone.png", "last.png"):
+        write(folder, name)
+    page.evaluate(
+        """() => {
+            const { webkitGetAsEntry } = DataTransferItem.prototype;
+            DataTransferItem.prototype.webkitGetAsEntry = function () {
+                const folder = webkitGetAsEntry.call(this);
+                const reader = folder.createReader();
+                const removed = (_, reject) => reject(new DOMException("it was removed", "NotFoundError"));
+                const readEntries = (resolve, reject) => reader.readEntries((some) => {
+                    for (const one of some) if (one.name === "gone.png") one.file = removed;
+                    resolve(some);
+                }, reject);
+                folder.createReader = () => ({ readEntries });
+                return folder;
+            };
+        }"""
+    )
+    drop(page, folder)
+    expect(page.locator("#case-table tbody tr td:first-child")).to_have_text(["first.png", "last.png"])
+    expect(page.locator("#refused li")).to_have_text(
+        ["gone.png: it cannot be read; see whether it is still there and may be opened"]
+    )
+
+
+def test_the_focus_stays_in_the_table_while_images_come(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "first.png"), write(tmp_path, "second.png", brightness=200))
+    names = page.locator("#case-table tbody td:first-child")
+    expect(names).to_have_text(["first.png", "second.png"])
+    expect(page.locator("#progress")).to_be_hidden()
+    page.get_by_role("button", name="second.png").focus()
+    drop(page, write(tmp_path, "third.png", brightness=230))
+    expect(names).to_have_text(["first.png", "third.png", "second.png"])
+    expect(page.get_by_role("button", name="second.png")).to_be_focused()
+    page.get_by_role("button", name="Next image").click()
+    expect(page.locator("#said")).to_have_text("second.png: malignant")
+    page.locator("#remove-case").click()
+    expect(names).to_have_text(["first.png", "third.png"])
+
+
 def test_a_cine_in_dicom_is_measured_in_mm_and_gives_results_in_dicom(page: Page, tmp_path: Path) -> None:
     """A cine of 30 JPEG frames that comes with pydicom."""
     cine = Path(str(get_testdata_file("examples_ybr_color.dcm", download=False)))

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from busi_keras.web import access
 from busi_keras.web.access import Credentials
 from busi_keras.web.served_model import ServedModel
-from tests.web.page.driving import canvas, drop, has_orange, pixel, shown, write
+from tests.web.page.driving import canvas, drop, has_orange, is_blank, pixel, shown, write
 
 
 def test_a_dropped_image_shows_class_outline_size_and_heat_map(page: Page, tmp_path: Path) -> None:
@@ -39,6 +39,29 @@ def test_a_dropped_image_shows_class_outline_size_and_heat_map(page: Page, tmp_p
     assert pixel(canvas(page), 50, 40) == inside
     page.get_by_role("checkbox", name="Outline").uncheck(force=True)
     assert not has_orange(canvas(page), 26, 34)
+
+
+def test_no_image_stands_beside_the_class_of_another(page: Page, tmp_path: Path) -> None:
+    drop(page, write(tmp_path, "first.png"))
+    shown(page, "first.png")
+    assert not is_blank(page)
+    held: list[Route] = []
+    page.route("**/mask_probability.png", lambda route: held.append(route))
+    drop(page, write(tmp_path, "second.png", brightness=200))
+    expect(page.locator("#case-name")).to_have_text("second.png")
+    expect(page.locator("#canvas")).to_have_attribute("aria-label", "The image is being loaded")
+    assert is_blank(page)
+    page.get_by_label("Zoom in").click()
+    page.get_by_role("checkbox", name="Mask").check(force=True)
+    assert is_blank(page)
+    held.pop().fulfill(status=507, json={"error": "the disk is full"})
+    expect(page.locator("#canvas")).to_have_attribute("aria-label", "The image could not be loaded")
+    expect(page.get_by_role("alert").filter(has_text="The disk is full")).to_have_count(1)
+    assert is_blank(page)
+    page.unroute("**/mask_probability.png")
+    page.get_by_role("button", name="second.png").click()
+    shown(page, "second.png")
+    assert not is_blank(page)
 
 
 def test_mask_box_and_opacity_are_drawn_as_they_are_set(page: Page, tmp_path: Path) -> None:

@@ -49,8 +49,12 @@ def test_a_lesions_map_is_measured_without_a_true_mask_too(predictor: Predictor)
     assert explainer.faithfulness(image, prediction, None, true_mask) == Faithfulness()
 
 
-def test_a_flat_map_is_said_in_words_and_in_json(predictor: Predictor) -> None:
-    prediction = predictor.predict([np.zeros((40, 40, 3), np.uint8)])[0]
-    one = Explained(Path("a.png"), Path("a_gradcam.png"), prediction, "benign", True, Faithfulness())
-    assert one.summary() == (f"a_gradcam.png: {prediction.label}, no heat map: no place in the image speaks for benign")
-    assert one.to_json()["flat"] is True
+def test_a_flat_map_is_said_in_words_and_in_json() -> None:
+    said = ("normal", (0.1, 0.2, 0.7), (), ("not like the training images",))
+    one = Explained(Path("a.png"), Path("a_gradcam.png"), *said, "benign", True, Faithfulness())
+    assert one.summary() == "a_gradcam.png: normal, no heat map: no place in the image speaks for benign"
+    assert one.to_json() == {
+        "path": "a.png", "figure": "a_gradcam.png", "label": "normal",
+        "probabilities": {"benign": 0.1, "malignant": 0.2, "normal": 0.7}, "lesions": [], "target": "benign",
+        "flat": True, "faithfulness": Faithfulness().to_json(), "warnings": ["not like the training images"],
+    }  # fmt: skip

@@ -106,28 +106,33 @@ def add_numbered_folder(parent: Path, fill: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keeps other processes that hold it, too, out of a folder, which is made where it is not there.
+def held(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Keeps others that hold it, too, out of a folder, which is made where it is not there.
 
     Any end of the process frees it. New folders that stay empty are removed. On Windows and on file systems without
     locks everybody gets in.
 
+    Args:
+        wait: until nobody else holds it.
+
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, and this one is not to wait.
         UnwritableError: it cannot be made.
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
+        lock = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise _readable(error, folder) from None
     try:
-        with suppress(OSError):
-            _lock(lock, folder)
+        if lock is not None:
+            with suppress(OSError):
+                _lock(lock, folder, wait)
         yield
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
         with suppress(OSError):  # it is not empty
             for path in new:
                 path.rmdir()
@@ -162,11 +167,11 @@ def unfinished(path: Path) -> bool:
     return re.fullmatch(r"\.\d+\..+", path.name) is not None
 
 
-def _lock(descriptor: int, folder: Path) -> None:
+def _lock(descriptor: int, folder: Path, wait: bool) -> None:
     if sys.platform == "win32":
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise UsageError(
             f"another process is at work in {folder}; wait until it ends, or name another folder"

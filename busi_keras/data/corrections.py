@@ -5,11 +5,9 @@ ones unnoticed. `corrections.json` notes where each pair comes from.
 """
 
 import json
-import os
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,9 @@ import numpy as np
 
 from busi_keras.config import CLASSES, NORMAL
 from busi_keras.data.phantom_set import INFO_FILE
-from busi_keras.errors import UnwritableError, UsageError
-from busi_keras.files import replacing, write_text
+from busi_keras.errors import UsageError
+from busi_keras.files import held, replacing, write_text
 from busi_keras.imaging import encode_png, pixels_digest
-
-if sys.platform != "win32":
-    import fcntl
 
 INDEX_FILE = "corrections.json"
 PHANTOMS_FOLDER = "phantoms"
@@ -95,7 +90,7 @@ def save_correction(
         UsageError: class and mask do not go together.
     """
     check_correction(label, mask)
-    with _alone_in(folder):
+    with _one_at_a_time, held(folder, wait=True):
         target = folder / PHANTOMS_FOLDER if phantom else folder
         pixels = pixels_digest(image)
         index = _read_index(target)
@@ -113,33 +108,6 @@ def save_correction(
         if before is not None and target / before["file"] != file:
             _remove_pair(target / before["file"])
         return file.relative_to(folder)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keeps other threads and servers out of a folder, which is made where it is not there, until the block ends.
-
-    On Windows and on file systems without locks other servers get in.
-    """
-    with _one_at_a_time:
-        if sys.platform == "win32":
-            yield
-            return
-        lock = _opened(folder)
-        try:
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
-
-
-def _opened(folder: Path) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UnwritableError(f"{folder} cannot be written ({error.strerror}); name another place") from None
 
 
 @contextmanager

@@ -32,12 +32,11 @@ from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from busi_keras.data.busi import natural_order
-from busi_keras.data.keypoints import Frame, make_frame
+from busi_keras.data.keypoints import BLANK, Frame, make_frame
 from busi_keras.data.proposals import candidates
 from busi_keras.data.registration import overlap_score
 
 THRESHOLD = 0.41  # scores at and above it make a pair
-_BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def near_duplicate_pairs(
     identical = set()
     with threadpool_limits(1):  # products of small matrices: threads wait for each other, for minutes on a busy machine
         for index, (name, image) in enumerate(zip(names, images, strict=True)):
-            frames.append(make_frame(_BLANK if image is None else _checked(name, image)))
+            frames.append(make_frame(BLANK if image is None else _checked(name, image)))
             if image is not None and (first := first_with.setdefault(_digest(image), index)) != index:
                 identical.add((first, index))
         for mirrored in (False, True):

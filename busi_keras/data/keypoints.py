@@ -17,7 +17,9 @@ _PATCH = 16  # samples a side
 _PATCH_REACH = 5.0  # half a side, in sigmas
 _FREQUENCIES = 7
 _LONGEST = 20  # of a picture's longer side, in shorter ones: its matrices would take gigabytes
-_BLANK = np.zeros((64, 64), np.uint8)
+
+BLANK = np.zeros((64, 64), np.uint8)
+"""An image without anything to be found by."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def make_frame(image: np.ndarray) -> Frame:
     """An image made searchable: uint8 `(height, width)` or `(height, width, 3)`, any size; of one that is no picture,
     but a line, nothing is."""
     if max(image.shape[:2]) > _LONGEST * min(image.shape[:2]):
-        image = _BLANK
+        image = BLANK
     texture = _texture(_thumbnail(image))
     levels = np.stack([blur(texture, sigma) for sigma in _SIGMAS])
     level, row, column = _keypoints(levels)

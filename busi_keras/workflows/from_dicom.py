@@ -171,8 +171,8 @@ def match_labels(
     for name, (line, label) in labels.items():
         meant = [by_path[name]] if name in by_path else by_name.get(name, [])
         if len(meant) != 1:
-            problem = f"{len(meant)} files in {folder} have this name; give its path in the folder"
-            problem = problem if meant else f"no DICOM file in {folder} has this name; give its path in the folder"
+            found = f"{len(meant)} files in {folder} have" if meant else f"no DICOM file in {folder} has"
+            problem = f"{found} this name; give its path in the folder"
         elif label_of.setdefault(meant[0], label) != label:
             problem = "the file has another class by another line; mend one"
         else:

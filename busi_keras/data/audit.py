@@ -91,8 +91,12 @@ def audit(
         records: from `data.busi.read_busi`.
         parts: a split, names by part, to look for leaks in.
         progress: called with each record and its pixels, None where it does not decode.
+
+    Raises:
+        UsageError: as `patients_among`.
     """
     facts: list[ImageFacts] = []
+    patients = patients_among(records)
 
     def images() -> Iterator[np.ndarray | None]:
         for record in records:
@@ -114,7 +118,7 @@ def audit(
         groups=found,
         identical=tuple(map(tuple, groups((pair for pair in pairs if pair.identical), names))),
         conflicts=tuple(group for group in found if len({label_of[name] for name in group}) > 1),
-        leaks=tuple(_leaks({"show one frame": found, "are of one patient": patients_among(records)}, parts or {})),
+        leaks=tuple(_leaks({"show one frame": found, "are of one patient": patients}, parts or {})),
     )
 
 

@@ -84,7 +84,7 @@ def new_split(
 
     Raises:
         UsageError: files are broken and `skip_bad` is not set, or a class has no image; of normal images,
-            `lesion-70-30` needs none.
+            `lesion-70-30` needs none. Also as `patients_among`.
     """
     records = with_masks_of(experiment.protocol, records)
     lesions_alone = experiment.protocol == "lesion-70-30"
@@ -92,6 +92,7 @@ def new_split(
     records = [record for record in records if CLASSES[record.label] in classes]
     records = limited(records, experiment.limit, experiment.seed)
     _require_classes(records, classes)
+    patients = patients_among(records)
     problems: dict[str, str] = {}
     names = [record.name for record in records]
     if experiment.protocol in ("seed", "leaky", "lesion-70-30"):
@@ -100,7 +101,7 @@ def new_split(
         near_duplicates = groups_among(records, problems, progress)
     else:
         deque(_readable(records, problems, progress), maxlen=0)
-    group = group_of(names, united(near_duplicates, patients_among(records)))
+    group = group_of(names, united(near_duplicates, patients))
     _report(problems, experiment.skip_bad, len(records))
     good = [record for record in records if record.name not in problems]
     _require_classes(good, classes)

@@ -67,13 +67,15 @@ class Explained:
         }
 
     def summary(self) -> str:
-        """A line: the figure, what it explains, and whether to believe it."""
-        line = f"{self.figure}: {self.label}"
+        """A line: the figure, what it explains, and whether to believe it; and a line for each warning."""
         if self.flat:
-            return f"{line}, no heat map: no place in the image speaks for {self.target}"
-        numbers = self.faithfulness.numbers()
-        shown = [f"{name} {numbers[key]:.2f}" for key, name in MEASURES.items() if numbers[key] is not None]
-        return ", ".join([f"{line}, heat map for {self.target}", *shown])
+            said = [f"no heat map: no place in the image speaks for {self.target}"]
+        else:
+            numbers = self.faithfulness.numbers()
+            said = [f"heat map for {self.target}"]
+            said += [f"{name} {numbers[key]:.2f}" for key, name in MEASURES.items() if numbers[key] is not None]
+        line = ", ".join([f"{self.figure}: {self.label}", *said])
+        return "\n".join([line, *(f"  warning: {warning}" for warning in self.warnings)])
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Explanations:
         }
 
     def summary(self) -> str:
-        """A line a figure, and what went wrong."""
+        """A line a figure with its warnings, and what went wrong."""
         lines = [one.summary() for one in self.done]
         lines += [f"contact sheet: {path}" for path in self.contact_sheets]
         return "\n".join([*lines, *(f"failed: {one.error}" for one in self.failed), RESEARCH_USE])

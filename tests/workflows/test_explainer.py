@@ -52,7 +52,10 @@ def test_a_lesions_map_is_measured_without_a_true_mask_too(predictor: Predictor)
 def test_a_flat_map_is_said_in_words_and_in_json() -> None:
     said = ("normal", (0.1, 0.2, 0.7), (), ("not like the training images",))
     one = Explained(Path("a.png"), Path("a_gradcam.png"), *said, "benign", True, Faithfulness())
-    assert one.summary() == "a_gradcam.png: normal, no heat map: no place in the image speaks for benign"
+    assert one.summary() == (
+        "a_gradcam.png: normal, no heat map: no place in the image speaks for benign\n"
+        "  warning: not like the training images"
+    )
     assert one.to_json() == {
         "path": "a.png", "figure": "a_gradcam.png", "label": "normal",
         "probabilities": {"benign": 0.1, "malignant": 0.2, "normal": 0.7}, "lesions": [], "target": "benign",

@@ -6,12 +6,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from busi_keras.config import CLASSES
+from busi_keras.config import CLASSES, PHANTOM
 from busi_keras.errors import UsageError
 
 CARD_FILE = "busi_keras.card.json"
 MODEL_CARD_FILE = "model_card.md"
 RESEARCH_USE = "Research use, not a diagnosis."
+CONVENTIONS = (
+    "Dice and IoU are means over images at mask threshold 0.5; an empty mask predicted on an empty mask counts 1. "
+    "A lesion is found at IoU above 0.3; false finds are per image. Brier score in [0, 2]. Calibration error over 15 "
+    "bins of equal mass; its interval leans upward, because resampling adds error of its own. `novel` is the share of "
+    "images called unlike the training images."
+)
+"""How scores are to be understood wherever they stand with intervals."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Card:
     @property
     def phantom(self) -> bool:
         """Whether it was trained on synthetic images."""
-        return self.data == "phantom"
+        return self.data == PHANTOM
 
     def is_novel(self, novelty: float) -> bool:
         """Whether an image is not like the training images; also where its distance is not a number."""
@@ -126,6 +133,9 @@ class Card:
                 "",
                 f"## Scores on the {self.scored} images",
                 "",
+                *([f"**{note}**", ""] if (note := self.scores.get("note")) else []),
+                CONVENTIONS,
+                "",
                 "| score | value | 95 % interval, over groups of near-duplicates |",
                 "|---|---|---|",
                 *scores,
@@ -144,14 +154,27 @@ class Card:
                 "",
                 *([f"- {failure}" for failure in self.failures] or ["none"]),
                 "",
-                "Not tried: other devices, other hospitals, other populations, men, images of the armpit, Doppler.",
+                self._not_tried(),
                 "",
                 "## Licence",
                 "",
-                "Code: MIT. BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863; ask its source for its terms.",
+                f"Code: MIT. {self._terms()}",
                 "",
             ]
         )
+
+    def _not_tried(self) -> str:
+        if self.protocol == "external":
+            return "What it scores on images of another source is in its study. Not tried: men, Doppler."
+        return "Not tried: other devices, other hospitals, other populations, men, Doppler."
+
+    def _terms(self) -> str:
+        """Whose terms hold for the images, and so perhaps for the weights."""
+        if self.phantom:
+            return "Phantoms: made by this code."
+        if "BUSI" in self.data:
+            return "BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863; ask its source for its terms."
+        return f"{self.data}: ask the source of these images for its terms."
 
     def _classes(self) -> list[str]:
         """A table of the classes' own scores; empty without a label head."""

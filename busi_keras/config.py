@@ -13,6 +13,8 @@ from busi_keras.errors import UsageError
 CLASSES = ("benign", "malignant", "normal")
 MALIGNANT = CLASSES.index("malignant")
 NORMAL = CLASSES.index("normal")
+PHANTOM = "phantom"
+"""What synthetic images are called in place of their folder's name."""
 
 APPROACHES = ("two-stage", "multitask", "multitask-cnn")
 SEGMENTERS = ("unet", "attention-unet")
@@ -35,7 +37,7 @@ class Experiment:
 
     Attributes:
         approach: one of `APPROACHES`.
-        data: `"phantom"`, or the name of the folder the images came from.
+        data: `PHANTOM`, or the name of the folder the images came from.
         fingerprint: of the folder's files, from `data.busi.fingerprint`: other files are another experiment.
         backbone: one of `BACKBONES`; in the two-stage approach, the classifier's.
         segmenter: one of `SEGMENTERS`; used by the two-stage approach alone.

@@ -11,11 +11,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from busi_keras.errors import UnwritableError, UsageError
 
 if sys.platform != "win32":
     import fcntl
+
+UTF8: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""How text is written and read: names of files that are not UTF-8 stay what they are."""
 
 _UNREADABLE = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
@@ -141,7 +145,7 @@ def held(folder: Path, wait: bool = False) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 file, whole or not at all."""
     with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, **UTF8)
 
 
 def verify_archive(path: Path) -> None:

@@ -56,7 +56,7 @@ def take_study(folder: Path, results: Path) -> Path:
     take_folds(study, place)
     write_text(place / MADE_FILE, json.dumps({"command": study_command(study)}, indent=2) + "\n")
     whole = (study.study_file, study.table_file, study.predictions_file, study.reliability_file)
-    known = (study.groups_file, study.marks_file)
+    known = (study.groups_file, study.marks_file, study.patients_file)
     for file in (*known, *(whole if is_complete(study) else ())):
         if file.exists():
             shutil.copy(file, place / file.name)

@@ -1,7 +1,7 @@
 import json
 from dataclasses import replace
 
-from busi_keras.card import Card
+from busi_keras.card import CONVENTIONS, Card
 
 CARD = Card(
     "multitask-cnn", 64, "BUSI", {"train": {"benign": 3}}, "kfold", "none", "mobilenet-v2",
@@ -46,3 +46,14 @@ def test_an_ensemble_is_called_one_and_two_stages_are_not() -> None:
     assert pair.to_markdown().startswith("# Model card: multitask-cnn, mobilenet-v2, ensemble of 2\n")
     staged = replace(CARD, approach="two-stage", epochs={"segmenter": stage, "classifier": stage})
     assert staged.to_markdown().startswith("# Model card: two-stage, mobilenet-v2\n")
+
+
+def test_it_says_how_its_scores_must_be_read_and_whose_terms_hold() -> None:
+    note = "Protocol leaky: near-duplicates of these images were trained on; the numbers are too good."
+    page = replace(CARD, scores={**CARD.scores, "note": note}).to_markdown()
+    assert f"## Scores on the test images\n\n**{note}**\n\n{CONVENTIONS}\n\n| score |" in page
+    assert "Al-Dhabyani" in page
+    phantoms, own = replace(CARD, data="phantom").to_markdown(), replace(CARD, data="scans").to_markdown()
+    assert "Code: MIT. Phantoms: made by this code." in phantoms
+    assert "Code: MIT. scans: ask the source of these images for its terms." in own
+    assert "Al-Dhabyani" not in phantoms + own

@@ -66,6 +66,7 @@ class Audit:
         conflicts: groups whose images do not all have one label.
         leaks: groups, of near-duplicates and of one patient, and images that a given split has in more than one part; a
             sentence each.
+        passed_over: as `data.busi.passed_over`.
     """
 
     images: tuple[ImageFacts, ...]
@@ -73,11 +74,12 @@ class Audit:
     identical: tuple[tuple[str, ...], ...]
     conflicts: tuple[tuple[str, ...], ...]
     leaks: tuple[str, ...] = field(default=())
+    passed_over: tuple[str, ...] = field(default=())
 
     @property
     def distorts(self) -> bool:
         """Whether something was found that would distort training or scores."""
-        return bool(self.conflicts or self.leaks or any(image.problems for image in self.images))
+        return bool(self.conflicts or self.leaks or self.passed_over or any(image.problems for image in self.images))
 
 
 def audit(
@@ -199,11 +201,15 @@ def _with_outliers(facts: Sequence[ImageFacts]) -> Iterator[ImageFacts]:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """Median, and the median distance from it in standard deviations of a normal distribution."""
+    """Median, and the median distance from it in standard deviations of a normal distribution.
+
+    Where most values are equal that distance is 0, and the mean one is taken, as Iglewicz and Hoaglin do.
+    """
     if not values:
         return 0.0, 0.0
     median = float(np.median(values))
-    return median, float(np.median(np.abs(np.array(values) - median))) / 0.6745
+    distances = np.abs(np.array(values) - median)
+    return median, float(np.median(distances)) / 0.6745 or float(np.mean(distances)) * 1.253314
 
 
 def _leaks(

@@ -19,7 +19,7 @@ BUSI_COUNTS = {"benign": 437, "malignant": 210, "normal": 133}
 """Images a class in the complete data set."""
 BUSI_MASKS = 798
 
-_MASK_STEM = re.compile(r"(?P<image>.+)_mask(_\d+)?$")
+_MASK_STEM = re.compile(r"(?P<image>.+)_mask(_\d+)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,22 @@ def fingerprint(records: Iterable[Record]) -> str:
 
 def first_mask_only(records: Iterable[Record]) -> list[Record]:
     """The records with `_mask.png` as their only mask, as the original project read them (protocol `seed`)."""
-    first = re.compile(r".+_mask")
+    first = re.compile(r".+_mask", re.IGNORECASE)
     return [replace(r, masks=tuple(path for path in r.masks if first.fullmatch(path.stem))) for r in records]
+
+
+def passed_over(folder: Path) -> list[str]:
+    """What `read_busi` passes over in silence, a sentence each: a class without images, a mask without its image."""
+    found = []
+    for name in CLASSES:
+        images, masks = _images_and_masks(folder / name)
+        if not images:
+            found.append(f"{folder / name} holds no image of class {name}")
+        orphans = sorted(masks.keys() - {path.stem for path in images}, key=natural_order)
+        found += [
+            f"{path} is a mask, but its image {stem}.png is not there" for stem in orphans for path in masks[stem]
+        ]
+    return found
 
 
 def natural_order(name: str) -> tuple[list[tuple[str, int]], str]:
@@ -136,24 +150,30 @@ def natural_order(name: str) -> tuple[list[tuple[str, int]], str]:
 
 
 def _read_class(folder: Path, label: int) -> list[Record]:
+    images, masks = _images_and_masks(folder)
+    return [
+        Record(f"{folder.name}/{path.name}", path, tuple(sorted(masks.get(path.stem, []), key=_mask_order)), label)
+        for path in images
+    ]
+
+
+def _images_and_masks(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
+    """A class's image files, names sorted naturally, and its mask files by the stem of their image."""
     if not folder.is_dir():
-        return []
+        return [], {}
     files = sorted(
         (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")),
         key=lambda path: natural_order(path.name),
     )
+    images: list[Path] = []
     masks: dict[str, list[Path]] = {}
-    images = []
     for path in files:
         match = _MASK_STEM.match(path.stem)
         if match:
             masks.setdefault(match["image"], []).append(path)
         else:
             images.append(path)
-    return [
-        Record(f"{folder.name}/{path.name}", path, tuple(sorted(masks.get(path.stem, []), key=_mask_order)), label)
-        for path in images
-    ]
+    return images, masks
 
 
 def _size(mask: np.ndarray) -> str:

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from busi_keras.config import CLASSES
+from busi_keras.config import CLASSES, PHANTOM
 from busi_keras.data.busi import BUSI_COUNTS, BUSI_MASKS, Record, natural_order, read_busi
 from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
 from busi_keras.errors import UsageError
@@ -35,8 +35,11 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What an experiment records: `phantom`, or the folder's name."""
-        return "phantom" if self.phantom else self.folder.resolve().name
+        """What an experiment records: `PHANTOM`, or the folder's name."""
+        name = self.folder.resolve().name
+        if self.phantom:
+            return PHANTOM
+        return f"folder {name}" if name == PHANTOM else name
 
     def records(self) -> list[Record]:
         """The folder's records."""
@@ -54,7 +57,7 @@ def find_source(data: str, seed: int = 0) -> Source:
     Raises:
         UsageError: the folder named, by `data` or `$BUSI_DATA_DIR`, is not in BUSI's layout.
     """
-    if data == "phantom":
+    if data == PHANTOM:
         return _phantoms(seed)
     if data != "auto":
         return _folder(Path(data))

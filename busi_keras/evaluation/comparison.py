@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from busi_keras.card import RESEARCH_USE
+from busi_keras.data.patients import united
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.intervals import (
     LESS_IS_BETTER,
@@ -85,6 +86,7 @@ def compare_studies(
     common: bool = False,
     resamples: int = RESAMPLES,
     duplicated: bool | None = None,
+    patients: Sequence[Sequence[str]] = (),
 ) -> Comparison:
     """Compares the folds that are finished.
 
@@ -94,6 +96,7 @@ def compare_studies(
         common: compare on the images that both have scored, instead of refusing where one has scored more.
         resamples: of the bootstrap.
         duplicated: compare only images that have near-duplicates, or only those that have none; None for all.
+        patients: images of one patient, names of two and more each; the bootstrap keeps them together, too.
 
     Raises:
         UsageError: the studies scored other images, or compared masks at another size; there is no image of that kind.
@@ -114,7 +117,7 @@ def compare_studies(
             raise UsageError(f"no image that both scored is {SELECTIONS[duplicated]}; compare all of them")
     pair = [[scores[key] for key in shared] for scores in (ones, others)]
     tables = ScoreTable.of(pair[0]).paired(ScoreTable.of(pair[1]))
-    numbers = group_numbers([name for name, _ in shared], groups)
+    numbers = group_numbers([name for name, _ in shared], united(groups, patients))
     estimates = [headline(table.metrics()) for table in tables]
     differences = {
         name: Difference(estimates[0][name], estimates[1][name], interval, _better(name, interval))

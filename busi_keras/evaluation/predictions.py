@@ -11,6 +11,7 @@ from busi_keras.evaluation.detection import Detection
 from busi_keras.evaluation.faithfulness import Localization
 from busi_keras.evaluation.scores import ImageScore, Overlap
 from busi_keras.evaluation.surface import SurfaceDistance
+from busi_keras.files import UTF8
 
 HEAT_MAP_COLUMNS = ("heat_energy_inside", "heat_pointing_game", "heat_iou", "heat_chance")
 COLUMNS = (
@@ -39,7 +40,7 @@ COLUMNS = (
 def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
     """A CSV with a line an image; areas are shares of the image, a single pixel's above 0; what is not defined stays
     empty."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with path.open("w", newline="", **UTF8) as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         for score in scores:
@@ -75,7 +76,7 @@ def read_predictions(path: Path) -> list[ImageScore]:
         UsageError: there is no such file, or it was written by another version.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", **UTF8) as stream:
             return [_score(row) for row in csv.DictReader(stream)]
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; repeat the training that writes it") from None

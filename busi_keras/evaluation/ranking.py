@@ -46,7 +46,7 @@ class Ranking:
     @property
     def average_precision(self) -> float | None:
         """The mean precision over the images of the class, each at its own probability; nothing is interpolated."""
-        if not self.found[-1]:
+        if not self._comparable:
             return None
         precision = self.found / (self.found + self.false)
         return float(np.diff(self.found, prepend=0) @ precision / self.found[-1])

@@ -98,7 +98,8 @@ def overlap(true: np.ndarray, predicted: np.ndarray) -> Overlap:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class against the rest. A score that is not defined is None."""
+    """One class against the rest. A score that is not defined is None: without images of the class or of the rest, all
+    but the recall, which needs no rest."""
 
     precision: float | None
     recall: float | None
@@ -121,7 +122,8 @@ class Metrics:
         weighted_precision, weighted_recall, weighted_f1: the same, each class by its share of the images.
         auc: one class against the rest.
         brier: mean squared distance of probabilities and truth, in [0, 2].
-        calibration_error: distance of confidence and accuracy over 15 bins of equal mass, in [0, 1].
+        calibration_error: distance of confidence and accuracy over 15 bins of equal mass, in [0, 1]; not defined where
+            all images are of one class, for which even calibrated probabilities need not match.
         malignant_average_precision, malignant_sensitivity_at_90_specificity, malignant_specificity_at_90_sensitivity:
             of the probability of malignant, against the rest.
         hd95_px, surface_distance_px: means over the `n_surface` images where both masks have a lesion, in pixels.
@@ -260,11 +262,12 @@ class ScoreTable:
         if confusion is None or self.probabilities is None:
             return {name: ClassScore(None, None, None, int(support[i]), None) for i, name in enumerate(CLASSES)}
         right, predicted = confusion.diagonal(), confusion.sum(axis=0)
+        rest = support.sum() - support
         return {
             name: ClassScore(
-                precision=float(right[i] / predicted[i]) if predicted[i] else None,
+                precision=float(right[i] / predicted[i]) if predicted[i] and rest[i] else None,
                 recall=float(right[i] / support[i]) if support[i] else None,
-                f1=float(2 * right[i] / (support[i] + predicted[i])) if support[i] else None,
+                f1=float(2 * right[i] / (support[i] + predicted[i])) if support[i] and rest[i] else None,
                 support=int(support[i]),
                 auc=Ranking.of(self.probabilities[:, i], self.labels == i).auc,
             )
@@ -277,7 +280,7 @@ class ScoreTable:
         malignant = Ranking.of(self.probabilities[:, MALIGNANT], self.labels == MALIGNANT)
         values = (
             brier_score(self.probabilities, self.labels),
-            expected_calibration_error(self.probabilities, self.labels),
+            expected_calibration_error(self.probabilities, self.labels) if np.ptp(self.labels) else None,
             malignant.average_precision,
             malignant.sensitivity_at(0.9),
             malignant.specificity_at(0.9),

@@ -9,10 +9,11 @@ import numpy as np
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, NORMAL, Experiment
 from busi_keras.data.marks import MARKED
+from busi_keras.data.patients import united
 from busi_keras.data.public_splits import VALIDATION
 from busi_keras.evaluation.calibration import ReliabilityBin, reliability
 from busi_keras.evaluation.intervals import RESAMPLES, Interval, group_numbers, metric_intervals
-from busi_keras.evaluation.protocols import HOW_TO_READ
+from busi_keras.evaluation.protocols import HOW_TO_READ, phantom_note
 from busi_keras.evaluation.public_table import PublicScores, public_scores
 from busi_keras.evaluation.scores import ImageScore, Metrics, summarize
 
@@ -46,7 +47,7 @@ class Study:
         protocol: one of `config.PROTOCOLS`.
         splits: scores of the images that each fold was scored on, in the order of folds.
         metrics: over all of them, pooled.
-        intervals: of the headline scores, over groups of near-duplicates.
+        intervals: of the headline scores, over groups of near-duplicates and of images of one patient.
         undisputed: the same without the images that have a near-duplicate of another class; None where none is left.
         subsets: scores of parts of the images; a part that has no image is not there.
         epochs: of each fold, by stage of its training, validation scores of the chosen epoch and of the last.
@@ -107,6 +108,7 @@ def sum_up(
     marks: Mapping[str, float],
     external: ExternalSource | None = None,
     resamples: int = RESAMPLES,
+    patients: Sequence[Sequence[str]] = (),
 ) -> Study:
     """Pools the folds of a study.
 
@@ -116,16 +118,18 @@ def sum_up(
         groups: near-duplicates among the images, names of two and more each.
         marks: `data.marks.mark_score` of images, by name; an image without one counts as neither with nor without.
         resamples: of the bootstrap.
+        patients: images of one patient, names of two and more each.
     """
     scores = [score for split in splits for score in split]
     conflicting = _conflicting(scores, groups)
     undisputed = [score for score in scores if score.name not in conflicting]
+    together = united(groups, patients)
     return Study(
         experiment.protocol,
         tuple(map(tuple, splits)),
         summarize(scores),
-        _intervals(scores, groups, resamples),
-        _intervals(undisputed, groups, resamples) if undisputed else None,
+        _intervals(scores, together, resamples),
+        _intervals(undisputed, together, resamples) if undisputed else None,
         _subsets(scores, conflicting, marks),
         tuple(epochs),
         public_scores(splits) if experiment.protocol == "lesion-70-30" else None,
@@ -139,9 +143,9 @@ def _intervals(scores: Sequence[ImageScore], groups: Sequence[Sequence[str]], re
 
 
 def _conflicting(scores: Sequence[ImageScore], groups: Sequence[Sequence[str]]) -> set[str]:
-    """Names in groups whose scored images are not all of one class."""
-    label_of = {score.name: score.label for score in scores}
-    return {name for group in groups if len({label_of[n] for n in group if n in label_of}) > 1 for name in group}
+    """Names in groups whose images are not all of one class; the class of one that was not scored is its folder."""
+    class_of = {score.name: CLASSES[score.label] for score in scores}
+    return {name for group in groups if len({class_of.get(n, n.split("/")[0]) for n in group}) > 1 for name in group}
 
 
 def _subsets(scores: Sequence[ImageScore], conflicting: set[str], marks: Mapping[str, float]) -> dict[str, Metrics]:
@@ -160,9 +164,7 @@ def _subsets(scores: Sequence[ImageScore], conflicting: set[str], marks: Mapping
 
 
 def _note(experiment: Experiment, splits: Sequence[Sequence[ImageScore]], external: ExternalSource | None) -> str:
-    notes = []
-    if experiment.data == "phantom":
-        notes.append("Phantoms: synthetic images, no evidence about patients.")
+    notes = phantom_note(experiment.data, external.name if external else experiment.data)
     if experiment.protocol in HOW_TO_READ:
         notes.append(HOW_TO_READ[experiment.protocol])
     if experiment.protocol == "lesion-70-30" and [tuple(one.name for one in split) for split in splits] != [

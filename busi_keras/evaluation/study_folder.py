@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from busi_keras.config import Experiment
+from busi_keras.data.patients import PATIENTS_FILE, read_patients
 from busi_keras.data.split import Split
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.history import chosen_and_last
@@ -92,13 +93,15 @@ class StudyFolder:
 
     Args:
         folder: `fold-N/`, `groups.json`, `marks.json`, `study.json`, `predictions.csv`, `table.md` and
-            `reliability.png` lie here; of protocol `external` also `external/`, what was scored on the other folder.
+            `reliability.png` lie here; where the images say who is one patient also `patients.json`; of protocol
+            `external` also `external/`, what was scored on the other folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.groups_file = folder / "groups.json"
         self.marks_file = folder / "marks.json"
+        self.patients_file = folder / PATIENTS_FILE
         self.study_file = folder / "study.json"
         self.table_file = folder / "table.md"
         self.predictions_file = folder / "predictions.csv"
@@ -174,7 +177,7 @@ class StudyFolder:
         Raises:
             UsageError: there is no fold, but something of folds that are gone.
         """
-        of_all = (self.groups_file, self.marks_file, self.study_file, self.external)
+        of_all = (self.groups_file, self.marks_file, self.patients_file, self.study_file, self.external)
         if not self.begun() and (left := [path.name for path in of_all if path.exists()]):
             raise UsageError(
                 f"{self.folder} has {', '.join(left)} of a study whose folds are gone; remove them, or name a new "
@@ -186,8 +189,12 @@ class StudyFolder:
         """Whether near-duplicates and marks of its images are known."""
         return self.groups_file.exists() and self.marks_file.exists()
 
-    def write_looks(self, groups: Sequence[Sequence[str]], marks: Mapping[str, float]) -> None:
-        """Keeps what `groups` and `marks` give."""
+    def write_looks(
+        self, groups: Sequence[Sequence[str]], marks: Mapping[str, float], patients: Sequence[Sequence[str]]
+    ) -> None:
+        """Keeps what `groups`, `marks` and `patients` give."""
+        if patients:
+            write_text(self.patients_file, json.dumps([list(group) for group in patients], indent=1) + "\n")
         write_text(self.groups_file, json.dumps([list(group) for group in groups], indent=1) + "\n")
         rounded = {name: round(score, 2) for name, score in marks.items()}
         write_text(self.marks_file, json.dumps(rounded, indent=0) + "\n")
@@ -201,6 +208,10 @@ class StudyFolder:
         """How much is drawn on each image, by name, as `data.marks.mark_score`."""
         found: dict[str, float] = json.loads(self.marks_file.read_text())
         return found
+
+    def patients(self) -> list[list[str]]:
+        """Images of one patient, names of two and more each; none where the data do not say."""
+        return read_patients(self.folder)
 
     @property
     def external_source(self) -> ExternalSource | None:
@@ -243,7 +254,9 @@ class StudyFolder:
         """
         epochs = [fold.epochs() for fold in self.finished()]
         source = self.external_source
-        return sum_up(self.experiment, self.splits(), epochs, self.groups(), self.marks(), source, resamples)
+        return sum_up(
+            self.experiment, self.splits(), epochs, self.groups(), self.marks(), source, resamples, self.patients()
+        )
 
     def write(self, study: Study, table: str) -> None:
         """Writes `study.json`, `predictions.csv` and `table.md`."""

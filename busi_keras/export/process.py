@@ -34,6 +34,11 @@ def run_under_tensorflow(module: str, model_file: Path, target: Path, *arguments
     if finished.returncode:
         if "No space left on device" in finished.stderr or "the disk is full" in finished.stderr:
             raise UsageError(f"the disk is full, so {target} was not written; free some space and export again")
+        if finished.returncode < 0:
+            raise UsageError(
+                f"exporting {model_file} was killed by signal {-finished.returncode}, perhaps for want of memory; "
+                f"close other programs and run python cli.py export"
+            )
         reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"{model_file} could not be exported to {target}: {reason}")
     return finished.stdout.splitlines()

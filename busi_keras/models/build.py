@@ -47,6 +47,8 @@ def build(experiment: Experiment) -> keras.Model:
 
 def _copy_weights(path: Path, network: keras.Model) -> None:
     """Gives a network the weights of a stored one, of any image size; it is uncalibrated again."""
+    if not path.exists():
+        raise UsageError(f"--weights {path} does not exist; name a .keras file, or put it back")
     try:
         verify_archive(path)
         stored = keras.models.load_model(path, compile=False, safe_mode=True)

@@ -68,8 +68,8 @@ def misplaced_evidence(masks: Tensor, labels: Tensor, evidence: Tensor) -> Tenso
     Args:
         masks: `(batch, S, S, 1)`, 0 or 1.
         labels: int `(batch,)`.
-        evidence: float32 `(batch, h, w, 3)`, what each cell of the last map adds to each class's logit; h and w divide
-            S.
+        evidence: float32 `(batch, h, w, 3)`, of each cell of the last map its product with each class's weights: h * w
+            times what it adds to the logit; h and w divide S.
     """
     _, height, width, classes = evidence.shape
     of_class = ops.sum(evidence * ops.one_hot(labels, classes)[:, None, None], axis=-1)

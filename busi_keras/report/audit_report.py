@@ -54,11 +54,12 @@ def audit_page(folder: str, audit: Audit, thumbnails: Mapping[str, bytes]) -> st
             f"<h1>Audit of {escape(folder)}</h1>",
             _counts(audit),
             _section("Problems: these distort training", [_sentences(image) for image in broken]),
+            _section("Passed over: classes and masks without images", [_bad(one) for one in audit.passed_over]),
             _section("One frame, different labels", [row(group) for group in audit.conflicts]),
             _section("Leaks of the split", [f"<p>{escape(leak)}</p>" for leak in audit.leaks]),
             _section("Equal pixel for pixel", identical),
             _section("Near-duplicates", [row(group) for group in audit.groups if group not in conflicts]),
-            _section("Remarks", [_remarks(remarked)] if remarked else []),
+            _section("Remarks", [_remarks(remarked)], len(remarked)),
             "</body></html>",
         ]
     )
@@ -81,8 +82,10 @@ def _counts(audit: Audit) -> str:
     return f"<table>{cells}</table>"
 
 
-def _section(title: str, blocks: Sequence[str]) -> str:
-    return f"<section><h2>{escape(title)}: {len(blocks) or 'none'}</h2>{''.join(blocks)}</section>"
+def _section(title: str, blocks: Sequence[str], count: int | None = None) -> str:
+    """A heading with the number of blocks, or another count, and below it the blocks, if there is something."""
+    count = len(blocks) if count is None else count
+    return f"<section><h2>{escape(title)}: {count or 'none'}</h2>{''.join(blocks) if count else ''}</section>"
 
 
 def _figure(image: ImageFacts, jpeg: bytes | None) -> str:
@@ -91,7 +94,11 @@ def _figure(image: ImageFacts, jpeg: bytes | None) -> str:
 
 
 def _sentences(image: ImageFacts) -> str:
-    return "".join(f'<p class="bad">{escape(problem)}</p>' for problem in image.problems)
+    return "".join(map(_bad, image.problems))
+
+
+def _bad(sentence: str) -> str:
+    return f'<p class="bad">{escape(sentence)}</p>'
 
 
 def _remarks(images: Sequence[ImageFacts]) -> str:

@@ -1,5 +1,6 @@
 """A study in Markdown: headline scores with intervals, parts of the images, and what to read it against."""
 
+from busi_keras.card import CONVENTIONS
 from busi_keras.evaluation.intervals import headline
 from busi_keras.evaluation.public_table import PUBLISHED, PublicScore, PublicScores
 from busi_keras.evaluation.scores import Metrics
@@ -21,7 +22,7 @@ SUBSET_COLUMNS = (
 
 def study_table(study: Study) -> str:
     """What `study` prints and `table.md` holds."""
-    blocks = [_headline(study), _subsets(study)]
+    blocks = [_headline(study), CONVENTIONS, *_classes(study.metrics), _subsets(study)]
     if study.public:
         blocks.append(public_table({"this study": study.public}))
     return "\n\n".join([*blocks, *([study.note] if study.note else [])])
@@ -38,18 +39,37 @@ def public_table(ours: dict[str, PublicScores]) -> str:
 
 
 def _headline(study: Study) -> str:
-    counts = [sum(study.metrics.n.values())]
     columns = [study.intervals]
+    titles = [f"all images, {_counted(study)}"]
     if study.undisputed is not None:
-        counts.append(sum(study.subsets[UNDISPUTED].n.values()))
         columns.append(study.undisputed)
-    titles = [f"all images, n = {counts[0]}", *(f"{UNDISPUTED}, n = {count}" for count in counts[1:])]
+        titles.append(f"{UNDISPUTED}, n = {sum(study.subsets[UNDISPUTED].n.values())}")
     rows = [
         f"| {name.replace('_', ' ')} | {' | '.join(str(column[name]) for column in columns)} |"
         for name in study.intervals
     ]
     header = [f"| score (95 % interval) | {' | '.join(titles)} |", f"|---|{'---|' * len(columns)}"]
     return "\n".join([*header, *rows, *_without_surface(study.metrics)])
+
+
+def _counted(study: Study) -> str:
+    """How many scores there are, and of how many images where random splits score some of them twice."""
+    names = [score.name for score in study.scores]
+    distinct = len(set(names))
+    return f"n = {len(names)}" if distinct == len(names) else f"n = {len(names)} scores of {distinct} images"
+
+
+def _classes(metrics: Metrics) -> list[str]:
+    """Each class against the rest; nothing without a label head."""
+    if metrics.confusion is None:
+        return []
+    rows = [
+        f"| {name} | {one.support} | {' | '.join(map(_number, (one.precision, one.recall, one.f1, one.auc)))} |"
+        for name, one in metrics.classes.items()
+        if one.support
+    ]
+    header = ["| class against the rest | n | precision | recall | F1 | AUC |", "|---|---|---|---|---|---|"]
+    return ["\n".join([*header, *rows])]
 
 
 def _without_surface(metrics: Metrics) -> list[str]:
@@ -69,8 +89,12 @@ def _subsets(study: Study) -> str:
 
 def _row(name: str, metrics: Metrics) -> str:
     values = headline(metrics)
-    cells = ("not defined" if (value := values[column]) is None else f"{value:.3f}" for column in SUBSET_COLUMNS)
+    cells = (_number(values[column]) for column in SUBSET_COLUMNS)
     return f"| {name} | {sum(metrics.n.values())} | {' | '.join(cells)} |"
+
+
+def _number(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
 
 
 def _shown(one: PublicScore) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from busi_keras.errors import UsageError
 from busi_keras.files import replacing, verify_archive
 
 KEPT = 2
@@ -75,20 +76,35 @@ class Checkpoints:
     def latest(self) -> Progress | None:
         """The progress in the newest checkpoint that is whole, with its best weights there; None without any.
 
-        A damaged checkpoint is reported, deleted, and the one before it is taken.
+        A damaged checkpoint is reported, deleted, and the one before it is taken; one whose best weights are damaged is
+        kept, for a copy of these may be had.
+
+        Raises:
+            UsageError: checkpoints are whole, but the best weights of none of them.
         """
-        none_left = False
+        damaged: list[Exception] = []
+        damaged_best: list[Exception] = []
         for path in reversed(self._paths()):
             try:
                 verify_archive(path)
                 progress = _read_progress(path)
-                verify_archive(self._best(progress.best_epoch))
-                return progress
             except (ValueError, KeyError) as error:
                 log.warning("%s; going back to the checkpoint before %s", error, path.name)
                 path.unlink()
-                none_left = True
-        if none_left:
+                damaged.append(error)
+                continue
+            try:
+                verify_archive(self._best(progress.best_epoch))
+                return progress
+            except ValueError as error:
+                log.warning("%s; going back to the checkpoint before %s", error, path.name)
+                damaged_best.append(error)
+        if damaged_best:
+            raise UsageError(
+                f"{damaged_best[0]}; put a whole copy of it back, or remove {self._folder / self._stage}-*.npz to "
+                f"train {self._stage} from the beginning"
+            )
+        if damaged:
             log.warning("no whole checkpoint of %s is left; it starts from the beginning", self._stage)
         return None
 

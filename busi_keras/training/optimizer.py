@@ -62,7 +62,7 @@ class FineTuning(keras.optimizers.AdamW):
         pairs = list(zip(self._trainable_variables, self._model_variables_moving_average, strict=True))
         kept = [keras.ops.convert_to_numpy(weight).copy() for weight, _ in pairs]
         for weight, average in pairs:
-            weight.assign(average)
+            weight.assign(keras.ops.convert_to_numpy(average))  # a copy: JAX would share one array and then free it
         try:
             yield
         finally:

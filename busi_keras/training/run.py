@@ -12,7 +12,7 @@ from busi_keras.data.split import Split
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import write_predictions
 from busi_keras.evaluation.scores import ImageScore
-from busi_keras.files import replacing, unfinished, write_text
+from busi_keras.files import UTF8, replacing, unfinished, write_text
 
 if TYPE_CHECKING:
     from busi_keras.training.checkpoint import Checkpoints
@@ -87,9 +87,8 @@ class Run:
 
     @property
     def data_folder(self) -> Path | None:
-        """Where the run's images were; None where it is not known or no longer there."""
-        folder = Path(self.data_file.read_text().strip()) if self.data_file.exists() else None
-        return folder if folder and folder.is_dir() else None
+        """Where the run's images were; None where it is not known."""
+        return Path(self.data_file.read_text(**UTF8).strip()) if self.data_file.exists() else None
 
     def _may_be_written_over(self, path: Path) -> bool:
         return unfinished(path) or path in (self.split_file, self.data_file)

@@ -20,8 +20,11 @@ class TensorBoardLog:
         try:
             import tensorboard  # noqa: F401  tf.summary imports it at the first number
             import tensorflow as tf
-        except ImportError:
-            raise UsageError("--tensorboard needs TensorBoard; pip install tensorboard, or leave it out") from None
+        except ImportError as error:
+            raise UsageError(
+                f"--tensorboard needs {error.name}, which is not installed; pip install tensorboard "
+                "'tensorflow==2.21.*', or leave it out"
+            ) from None
         self._folder, self._summary = folder, tf.summary
         self._writers: dict[str, Any] = {}
 

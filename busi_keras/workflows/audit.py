@@ -1,7 +1,7 @@
 """`data audit`: looks a folder over before anything is trained on it."""
 
 import csv
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from busi_keras.config import CLASSES
 from busi_keras.data.audit import Audit, ImageFacts, audit
-from busi_keras.data.busi import Record, read_busi
+from busi_keras.data.busi import Record, passed_over, read_busi
 from busi_keras.data.split import read_parts
 from busi_keras.errors import UsageError
-from busi_keras.files import replacing, write_text
+from busi_keras.files import UTF8, replacing, write_text
 from busi_keras.report.audit_report import audit_page, thumbnail
 from busi_keras.workflows.console import progress_bar
 
@@ -43,6 +43,7 @@ class Audited:
             f"near-duplicates, {len(found.identical)} groups equal pixel for pixel",
             *(f"one frame, different labels: {', '.join(group)}" for group in found.conflicts),
             *(f"leak: {leak}" for leak in found.leaks),
+            *found.passed_over,
             *problems,
             f"page: {self.page}; table: {self.table}",
         ]
@@ -75,10 +76,10 @@ def audit_folder(folder: Path, output: Path, split: Path | None = None) -> Audit
                 thumbnails[record.name] = thumbnail(image)
             advance()
 
-        found = audit(records, parts, seen)
+        found = replace(audit(records, parts, seen), passed_over=tuple(passed_over(folder)))
     audited = Audited(folder, found, output / "audit.html", output / "images.csv")
     write_text(audited.page, audit_page(str(folder), found, thumbnails))
-    with replacing(audited.table) as part, part.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(audited.table) as part, part.open("w", newline="", **UTF8) as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         writer.writerows([_cell(name, getattr(image, name)) for name in COLUMNS] for image in found.images)

@@ -37,5 +37,4 @@ def compare(
         raise UsageError(
             f"{first} and {second} are not complete; repeat their `study --protocol external --external ...`"
         )
-    groups = known[0].groups()
-    return compare_studies(*studies, groups, common, resamples, duplicated)
+    return compare_studies(*studies, known[0].groups(), common, resamples, duplicated, known[0].patients())

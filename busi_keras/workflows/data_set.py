@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from busi_keras.config import CLASSES, NORMAL, Experiment
+from busi_keras.config import CLASSES, NORMAL, PHANTOM, Experiment
 from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_busi, read_sample
 from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
 from busi_keras.data.patients import patients_among, united
@@ -32,10 +32,21 @@ log = logging.getLogger(__name__)
 
 
 def source_of(run: Run, data: str) -> Source:
-    """The images of a run that has begun: `auto` means the folder it began with."""
-    if data == "auto" and run.data_folder is not None:
-        return find_source(str(run.data_folder))
-    return find_source("phantom" if data == "auto" and run.experiment.data == "phantom" else data)
+    """The images of a run that has begun: `auto` means the folder it began with, if that is known.
+
+    Raises:
+        UsageError: that folder is no longer there; phantoms are made anew.
+    """
+    if data != "auto":
+        return find_source(data)
+    if run.experiment.data == PHANTOM and not (run.data_folder and run.data_folder.is_dir()):
+        return find_source(PHANTOM)
+    if run.data_folder and not run.data_folder.is_dir():
+        raise UsageError(
+            f"{run.folder} was begun on {run.data_folder}, which is not there; put it back, or name the folder of the "
+            "same files with --data"
+        )
+    return find_source(str(run.data_folder or data))
 
 
 def records_of(run: Run, data: str) -> list[Record]:

@@ -13,7 +13,7 @@ from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.detection import detect
 from busi_keras.evaluation.faithfulness import Faithfulness, mean_curves, summarize_faithfulness
-from busi_keras.evaluation.protocols import HOW_TO_READ, STRETCHED
+from busi_keras.evaluation.protocols import HOW_TO_READ, STRETCHED, phantom_note
 from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
 from busi_keras.evaluation.surface import surface_distance
 from busi_keras.imaging import MASK_THRESHOLD, resize
@@ -231,9 +231,8 @@ def _score(
 
 
 def _note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> str:
-    notes = collapses(scores)
-    if experiment.data == "phantom":
-        notes.append("Phantoms: synthetic images, no evidence about patients.")
+    scored = "" if split == "external" else experiment.data
+    notes = collapses(scores) + phantom_note(experiment.data, scored)
     if experiment.protocol in HOW_TO_READ:
         notes.append(HOW_TO_READ[experiment.protocol])
     if split in ("train", "validation") and experiment.protocol not in STRETCHED:

@@ -19,6 +19,7 @@ SCHEDULES: dict[tuple[str, str], dict[str, Any]] = {
 """How to train by default. Phantoms are a demonstration of minutes: their few images make more steps in small batches;
 BUSI is hours on a CPU."""
 FROZEN_EPOCHS = 2
+"""How long a pretrained backbone waits for the heads; it learns in the last epoch at any rate."""
 
 
 def asked_experiment(given: Mapping[str, Any]) -> Experiment:
@@ -104,7 +105,7 @@ def completed_experiment(
     if given.get("precision", "auto") == "auto":
         fields["precision"] = "mixed_bfloat16" if gpu else "float32"
     if fields["weights"] != "none":
-        few = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs))
+        few = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs) - 1)
         fields["frozen_epochs"] = given.get("frozen_epochs", few)
         fields["encoder_rate"] = given.get("encoder_rate", PRETRAINED_ENCODER_RATE)
     else:

@@ -37,12 +37,19 @@ def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None 
         What was written: for a SavedModel, the version's folder.
 
     Raises:
-        UsageError: the run is not finished, the format is not known, a package that it needs is not installed, or the
-            file exists.
+        UsageError: the run is not finished, `data` is given and of no use, the format is not known, a package that it
+            needs is not installed, or the file exists.
     """
     if export_format not in FORMATS:
         raise UsageError(f"--format is {export_format}; it must be one of {', '.join(FORMATS)}")
+    weight_bits = ENGINE_FILES[export_format].weight_bits if export_format in ENGINE_FILES else None
+    if data != "auto" and not weight_bits:
+        raise UsageError(f"--data is {data}, but only int8 formats look at images; leave it away")
     model_file = run / "model.keras" if run.is_dir() else run
+    if run.is_dir() and not model_file.exists():
+        raise UsageError(
+            f"{run} has no finished model; finish its training: python cli.py train --run-dir {run} --resume"
+        )
     card = read_card(model_file)
     if export_format == SAVED_MODEL:
         return export_saved_model(model_file, output or SAVED_MODELS / card.approach)

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from busi_keras.data.busi import Record, fingerprint, natural_order
+from busi_keras.data.patients import patients_among
 from busi_keras.data.source import find_source
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import write_predictions
@@ -106,12 +107,13 @@ def _require_another(folder: Path, found: str, trained: str) -> None:
 
 
 def _look_over(study: StudyFolder, trained: Sequence[Record], external: Sequence[Record]) -> set[str]:
-    """Keeps the external images' groups and marks; gives the names of those that were trained on, near enough."""
+    """Keeps what is to be known of the external images; gives the names of those that were trained on, near enough."""
     looks = look_over([*(replace(record, name=TRAINED + record.name) for record in trained), *external])
     names = {record.name for record in external}
     groups = [[name for name in group if name in names] for group in looks.groups]
     study.write_looks(
         [group for group in groups if len(group) > 1],
         {name: score for name, score in looks.marks.items() if name in names},
+        patients_among(external),
     )
     return {name for group, ours in zip(looks.groups, groups, strict=True) if len(ours) < len(group) for name in ours}

@@ -15,16 +15,18 @@ from rich.console import Console
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
 from busi_keras.config import MALIGNANT, Experiment
 from busi_keras.data.busi import Record, fingerprint
+from busi_keras.data.patients import patients_among, united
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.calibration import operating_point
 from busi_keras.evaluation.failures import worst
 from busi_keras.evaluation.intervals import group_numbers, metric_intervals
-from busi_keras.files import held, replacing, write_text
+from busi_keras.files import UTF8, held, replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
+from busi_keras.models.precision import in_float32
 from busi_keras.training.batches import load_arrays
 from busi_keras.training.calibrate import Calibration, calibrate
 from busi_keras.training.checkpoint import Progress
@@ -117,6 +119,11 @@ def run_training(
     begun = Run(run_dir) if resume and run_dir and Run(run_dir).experiment_file.exists() else None
     if begun is None:
         require_of_use(asked, given)
+    if begun and begun.model_file.exists() and data == "auto":
+        _require_same(begun, given)
+        console.print(f"{begun.folder} is finished already")
+        with held(begun.folder):
+            return _finished(begun, export)
     source = find_source(data) if begun is None else source_of(begun, data)
     if source.phantom:
         console.print(PHANTOM_NOTICE, style="bold yellow")
@@ -132,8 +139,20 @@ def run_training(
             _train(run, experiment, source, records, console, tensorboard, near_duplicates)
         else:
             console.print(f"{run.folder} is finished already")
-        export_error = _export(run) if export else ""
-    exported = Path(run.export_file.read_text().strip()) if export and not export_error else None
+        return _finished(run, export)
+
+
+def _require_same(run: Run, given: Mapping[str, Any]) -> None:
+    """Refuses a finished run that is not what is asked for; its images may be gone."""
+    stored = run.experiment
+    known = {"data": stored.data, "fingerprint": stored.fingerprint, "backend": keras.backend.backend()}
+    resumed_experiment(given, run, known)
+
+
+def _finished(run: Run, export: bool) -> Trained:
+    """What a finished run gives; its SavedModel is written where it is wanted and not there."""
+    export_error = _export(run) if export else ""
+    exported = Path(run.export_file.read_text(**UTF8).strip()) if export and not export_error else None
     return Trained(run, read_card(run.model_file).scores, exported, export_error)
 
 
@@ -172,7 +191,7 @@ def _train(
         training, validation = (
             load_arrays(parts[part], experiment.image_size, advance) for part in ("train", "validation")
         )
-    model = build(experiment)
+    model = _build(run, experiment)
     if not run.experiment_file.exists():
         run.begin(experiment, split, source.folder)
     console.print(
@@ -184,6 +203,7 @@ def _train(
         model, progress = train(model, experiment, run, training, validation, display)
     finally:
         display.stop()
+    model = in_float32(model)  # what is fitted and scored is what every stored format computes
     calibration = calibrate(model, training, validation, experiment.batch_size)
     card = _card(experiment, parts, progress, split, calibration)
     predictor = Predictor(KerasEngine(model), card, experiment.batch_size)
@@ -201,6 +221,18 @@ def _train(
     save_model(model, card, run.model_file)
 
 
+def _build(run: Run, experiment: Experiment) -> keras.Model:
+    """The network with its starting weights, which a run that goes on needs for the stages that have not begun."""
+    try:
+        return build(experiment)
+    except UsageError as error:
+        if not run.experiment_file.exists():
+            raise
+        raise UsageError(
+            f"{error}. {run.folder} was begun with these weights: put them back, and run it again"
+        ) from None
+
+
 def _intervals(
     evaluation: Evaluation,
     records: Sequence[Record],
@@ -212,7 +244,8 @@ def _intervals(
         with progress_bar("looking for near-duplicates among them", len(records), console) as advance:
             near_duplicates = groups_among(records, progress=advance)
     names = [score.name for score in evaluation.scores]
-    found = metric_intervals(evaluation.scores, group_numbers(names, near_duplicates))
+    together = united(near_duplicates, patients_among(records))
+    found = metric_intervals(evaluation.scores, group_numbers(names, together))
     return {name: (one.low, one.high) for name, one in found.items() if one.low is not None and one.high is not None}
 
 

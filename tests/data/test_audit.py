@@ -129,3 +129,11 @@ def with_text(scan: np.ndarray) -> np.ndarray:
     drawn = Image.fromarray(scan)
     ImageDraw.Draw(drawn).text((30, 350), "RT UOQ 10:00", fill="white", font_size=28)
     return np.asarray(drawn)
+
+
+def test_where_most_images_are_of_one_size_only_a_far_one_is_unusual(folder: Path) -> None:
+    for file in folder.glob("*/*.png"):
+        size = {"normal/normal (1).png": (640, 640), "normal/normal (2).png": (64, 63)}
+        Image.open(file).resize(size.get(f"{file.parent.name}/{file.name.replace('_mask', '')}", (64, 64))).save(file)
+    unusual = {name for name, one in facts(folder).items() if "unusual size" in one.remarks}
+    assert unusual == {"normal/normal (1).png"}

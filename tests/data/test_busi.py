@@ -14,6 +14,7 @@ from busi_keras.data.busi import (
     first_mask_only,
     mask_files,
     natural_order,
+    passed_over,
     read_busi,
     read_masks,
     read_sample,
@@ -217,3 +218,29 @@ def test_every_busi_image_is_read_with_a_mask_of_its_size(busi: list[Record]) ->
         assert sample.mask.any() == (record.label != NORMAL), record.name
         coloured += bool((sample.image != sample.image[..., :1]).any())
     assert coloured == 16
+
+
+def test_a_mask_is_one_in_upper_case_too(tmp_path: Path) -> None:
+    draw(tmp_path / "benign" / "A.PNG")
+    draw(tmp_path / "benign" / "A_MASK.PNG", (0, 0, 5, 5))
+    draw(tmp_path / "benign" / "A_Mask_1.png", (9, 9, 12, 12))
+    (record,) = read_busi(tmp_path)
+    assert [path.name for path in record.masks] == ["A_MASK.PNG", "A_Mask_1.png"]
+    assert read_sample(record).mask.sum() == 25 + 9
+    assert [path.name for path in first_mask_only([record])[0].masks] == ["A_MASK.PNG"]
+
+
+def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
+    draw(tmp_path / "benign" / "a.png")
+    mask = draw(tmp_path / "benign" / "a_mask.png", (0, 0, 5, 5))
+    orphan = draw(tmp_path / "benign" / "b_mask.png", (0, 0, 5, 5))
+    draw(tmp_path / "Normal" / "c.png")
+    draw(tmp_path / "malignant" / "d.png")
+    assert passed_over(tmp_path) == [
+        f"{orphan} is a mask, but its image b.png is not there",
+        f"{tmp_path / 'normal'} holds no image of class normal",
+    ]
+    orphan.unlink()
+    draw(tmp_path / "normal" / "c.png")
+    assert mask.exists()
+    assert passed_over(tmp_path) == []

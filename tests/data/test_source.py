@@ -181,3 +181,9 @@ def test_a_download_that_fails_says_why_and_auto_goes_on_with_phantoms(kaggle: C
 def test_a_download_without_network_names_the_way_out() -> None:
     with pytest.raises(UsageError, match=r"www\.kaggle\.com does not answer; download .* --data .*BUSI_with_GT"):
         download()
+
+
+def test_images_in_a_folder_called_phantom_are_not_called_synthetic() -> None:
+    source = find_source(str(small_busi(Path("phantom").resolve())))
+    assert not source.phantom
+    assert source.name == "folder phantom"

@@ -1,4 +1,5 @@
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,13 @@ SCORES = [
 def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
     write_predictions(tmp_path / "predictions.csv", SCORES)
     assert read_predictions(tmp_path / "predictions.csv") == SCORES
+
+
+def test_a_name_that_is_not_utf8_is_read_as_it_is_on_the_disk(tmp_path: Path) -> None:
+    named = replace(SCORES[2], name=os.fsdecode(b"normal/M\xfcller.png"))
+    write_predictions(tmp_path / "predictions.csv", [named])
+    assert b"normal/M\xfcller.png," in (tmp_path / "predictions.csv").read_bytes()
+    assert read_predictions(tmp_path / "predictions.csv") == [named]
 
 
 def test_a_single_pixel_in_a_large_image_is_not_lost(tmp_path: Path) -> None:

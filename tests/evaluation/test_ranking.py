@@ -28,7 +28,7 @@ def test_a_rate_that_is_just_reached_counts() -> None:
 def test_nothing_to_compare_with_is_no_score() -> None:
     ranking = Ranking.of(np.linspace(0, 1, 10), np.ones(10, bool))
     assert (ranking.auc, ranking.sensitivity_at(0.9), ranking.specificity_at(0.9)) == (None, None, None)
-    assert ranking.average_precision == 1
+    assert ranking.average_precision is None
     assert Ranking.of(np.linspace(0, 1, 10), np.zeros(10, bool)).average_precision is None
 
 

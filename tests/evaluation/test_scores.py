@@ -118,9 +118,14 @@ def test_a_class_never_predicted_has_no_precision_and_an_f1_of_zero() -> None:
     assert (metrics.macro_recall, metrics.weighted_recall) == (0.5, 0.5)
 
 
-def test_images_of_one_class_alone_have_no_auc() -> None:
+def test_images_of_one_class_alone_have_no_score_against_a_rest() -> None:
     metrics = summarize([scored(NORMAL, sure(NORMAL)), scored(NORMAL, sure(BENIGN))])
     assert metrics.auc == {"benign": None, "malignant": None, "normal": None}
+    assert metrics.classes["normal"] == ClassScore(precision=None, recall=0.5, f1=None, support=2, auc=None)
+    assert (metrics.accuracy, metrics.macro_recall) == (0.5, 0.5)
+    assert (metrics.macro_f1, metrics.macro_precision, metrics.calibration_error) == (None, None, None)
+    malignant = summarize([scored(MALIGNANT, sure(MALIGNANT))])
+    assert malignant.malignant_average_precision is None
     assert metrics.lesion_dice is None
 
 

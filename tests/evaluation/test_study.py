@@ -2,10 +2,11 @@ from dataclasses import astuple, replace
 
 import pytest
 
+from busi_keras.card import CONVENTIONS
 from busi_keras.config import Experiment
 from busi_keras.data.marks import MARKED
 from busi_keras.evaluation.scores import ImageScore, Overlap
-from busi_keras.evaluation.study import SMALL_LESION, sum_up
+from busi_keras.evaluation.study import SMALL_LESION, ExternalSource, sum_up
 from busi_keras.report.study_table import study_table
 
 KFOLD = Experiment("multitask-cnn", "Dataset_BUSI_with_GT", protocol="kfold", folds=2)
@@ -23,7 +24,7 @@ MARKS = {"a": MARKED + 1, "b": MARKED, "d": MARKED - 5, "e": MARKED + 9}
 
 
 def test_parts_of_the_images_are_scored_apart() -> None:
-    study = sum_up(KFOLD, SPLITS, [], [["a", "e"], ["b", "zz"], ["c", "f"]], MARKS, resamples=20)
+    study = sum_up(KFOLD, SPLITS, [], [["a", "e"], ["b", "malignant/zz"], ["c", "f"]], MARKS, resamples=20)
     found = {name: (sum(one.n.values()), one.dice) for name, one in study.subsets.items()}
     assert found == {
         "without label conflicts": (4, pytest.approx((0.5 + 1 + 0.7 + 0) / 4)),
@@ -66,3 +67,43 @@ def test_a_study_says_how_its_numbers_must_be_read() -> None:
     assert "too good" in notes["leaky"]
     assert "224 x 224" in notes["seed"]
     assert "256 x 256, stretched" in notes["lesion-70-30"]
+
+
+def test_an_image_is_disputed_by_a_near_duplicate_that_was_not_scored() -> None:
+    study = sum_up(KFOLD, SPLITS, [], [["a", "malignant/malignant (52).png"]], MARKS, resamples=2)
+    assert study.subsets["with label conflicts"].dice == pytest.approx(0.9)
+    assert sum(study.subsets["without label conflicts"].n.values()) == 5
+
+
+def test_the_table_has_each_class_against_the_rest_and_says_how_scores_are_meant() -> None:
+    wrong = replace(SPLITS[1][0], predicted=1, probabilities=(0.2, 0.6, 0.2))
+    table = study_table(sum_up(KFOLD, [*SPLITS[:1], [wrong, *SPLITS[1][1:]]], [], [], MARKS, resamples=2))
+    assert "| benign | 2 | 1.000 | 0.500 | 0.667 | " in table
+    assert "| malignant | 2 | 0.667 | 1.000 | 0.800 | " in table
+    subset = next(line for line in table.splitlines() if line.startswith("| malignant | 2 | 0.400"))
+    assert subset.split(" | ")[7:9] == ["not defined", "not defined"]  # F1 and AUC need images of the other classes
+    assert CONVENTIONS in table
+    assert "| all images, n = 6 |" in table
+    twice = study_table(sum_up(KFOLD, [*SPLITS, *SPLITS], [], [], {}, resamples=2))
+    assert "| all images, n = 12 scores of 6 images |" in twice
+
+
+def test_images_of_one_patient_are_drawn_together() -> None:
+    apart = sum_up(KFOLD, SPLITS, [], [], {}, resamples=200).intervals["dice"]
+    together = sum_up(KFOLD, SPLITS, [], [], {}, resamples=200, patients=[["a", "c", "d"], ["b", "e", "f"]])
+    estimate, low, high = astuple(together.intervals["dice"])
+    assert estimate == apart.estimate
+    assert (low, high) == (pytest.approx(0.8 / 3), pytest.approx(2.6 / 3))
+    assert low < apart.low < apart.high < high
+
+
+@pytest.mark.parametrize(
+    ("trained", "scored", "note"),
+    [("phantom", "phantom", "Phantoms: synthetic"), ("phantom", "scans", "Trained on phantoms"),
+     ("BUSI", "phantom", "Scored on phantoms"), ("BUSI", "scans", "")],
+)  # fmt: skip
+def test_it_says_which_images_were_synthetic(trained: str, scored: str, note: str) -> None:
+    experiment = replace(KFOLD, protocol="external", data=trained)
+    found = sum_up(experiment, SPLITS[:1], [], [], {}, ExternalSource(scored, "0", ()), resamples=2).note
+    assert found.startswith(note)
+    assert ("phantoms" in found.lower()) == bool(note)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from busi_keras.errors import UsageError
 from busi_keras.export.image_bytes import decode
@@ -19,6 +20,12 @@ def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def note(text: str) -> PngInfo:
+    info = PngInfo()
+    info.add_text("note", text)
+    return info
 
 
 def turned(orientation: int, byte_order: str = "<") -> Image.Exif:
@@ -52,6 +59,7 @@ SAME = {
     "RGB.jpg": encoded(COLOURED, "JPEG"),
     "progressive.jpg": encoded(COLOURED, "JPEG", progressive=True),
     **{f"turned {turn}.jpg": encoded(COLOURED, "JPEG", exif=turned(turn)) for turn in range(1, 9)},
+    "a note that says acTL.png": encoded(COLOURED, "PNG", pnginfo=note("an acTL in the text")),
     "turned, big-endian.jpg": encoded(COLOURED, "JPEG", exif=turned(8, ">")),
     **{f"{mode}.bmp": encoded(COLOURED.convert(mode), "BMP") for mode in ("L", "P", "RGB", "RGBA")},
     **{f"{mode}.gif": encoded(COLOURED.convert(mode), "GIF") for mode in ("1", "L", "P")},

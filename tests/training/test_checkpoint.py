@@ -112,3 +112,17 @@ def test_a_full_disk_is_named_and_the_older_checkpoint_survives(small_disk: Path
     assert progress is not None
     assert progress.epoch == 1
     assert [path.name for path in small_disk.iterdir() if path.name.startswith(".")] == []
+
+
+def test_whole_checkpoints_are_kept_where_only_their_best_weights_are_damaged(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, "stage")
+    save(checkpoints, network(), range(5), best=2)
+    best = tmp_path / "stage-best-0002.npz"
+    whole = best.read_bytes()
+    best.write_bytes(whole[:-300])
+    with pytest.raises(UsageError, match=r"stage-best-0002\.npz is damaged: .*; put a whole copy of it back, or"):
+        checkpoints.latest()
+    best.write_bytes(whole)
+    progress = checkpoints.latest()
+    assert progress is not None
+    assert progress.epoch == 4

@@ -51,6 +51,9 @@ def test_averaged_weights_stand_in_for_the_trained_ones_and_give_way_again() -> 
     with optimizer.averaged():
         for found, mean in zip(network.get_weights(), expected, strict=True):
             np.testing.assert_allclose(found, mean, atol=1e-6)
+        network.evaluate(x, np.ones((8, 1), np.float32), verbose=0)  # on JAX it takes the weights' arrays for its own
+    for average, mean in zip(optimizer._model_variables_moving_average, expected, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(average), mean, atol=1e-6)
     for found, values in zip(network.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(found, values)
     assert all((np.abs(mean - values) > 0.01).any() for mean, values in zip(expected, weights, strict=True))

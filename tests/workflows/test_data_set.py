@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from busi_keras.config import Experiment
-from busi_keras.data.busi import Record, read_busi
+from busi_keras.data.busi import Record, fingerprint, read_busi
 from busi_keras.data.patients import add_patients
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
-from busi_keras.workflows.data_set import new_split
+from busi_keras.training.run import Run
+from busi_keras.workflows.data_set import new_split, source_of
+from busi_keras.workflows.experiment import asked_experiment, completed_experiment
 from busi_keras.workflows.looks import look_over
 
 ASKED = Experiment("multitask-cnn", "phantom")
@@ -84,3 +86,24 @@ def test_folds_are_of_one_partition_whoever_looked_for_near_duplicates(
 def test_the_other_protocols_need_all_three_classes(phantom_folder: Path) -> None:
     with pytest.raises(UsageError, match="class normal has no image"):
         new_split(replace(ASKED, protocol="kfold"), of_class(read_busi(phantom_folder), "benign", "malignant"))
+
+
+def test_a_run_whose_images_are_gone_names_their_folder(phantom_folder: Path, tmp_path: Path) -> None:
+    records = read_busi(phantom_folder)
+    run = Run(tmp_path / "run")
+    split = new_split(ASKED, records, near_duplicates=[])
+    run.begin(replace(ASKED, data="scans", fingerprint=fingerprint(records)), split, tmp_path / "scans")
+    with pytest.raises(UsageError, match=r"run was begun on .*scans, which is not there; put it back, or name"):
+        source_of(run, "auto")
+    assert source_of(run, str(phantom_folder)).folder == phantom_folder
+    shutil.copytree(phantom_folder, tmp_path / "scans")
+    assert source_of(run, "auto").folder == tmp_path / "scans"
+
+
+def test_a_backbone_waits_for_the_heads_and_learns_in_the_last_epoch_at_any_rate(tmp_path: Path) -> None:
+    (tmp_path / "weights.h5").write_bytes(b"weights")
+    found = {"data": "scans", "fingerprint": "0", "backend": "tensorflow"}
+    for epochs, frozen in ((1, 0), (2, 1), (3, 2), (9, 2)):
+        given = {"epochs": epochs, "weights": str(tmp_path / "weights.h5"), "backbone": "mobilenet-v2"}
+        asked = asked_experiment(given)
+        assert completed_experiment(asked, given, found, phantom=False).frozen_epochs == frozen

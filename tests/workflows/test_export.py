@@ -9,6 +9,7 @@ from busi_keras.config import Experiment
 from busi_keras.data.busi import fingerprint, read_busi
 from busi_keras.data.split import Split
 from busi_keras.errors import UsageError
+from busi_keras.export.process import run_under_tensorflow
 from busi_keras.imaging import Letterbox, read_image
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build_unet
@@ -50,7 +51,8 @@ def test_a_run_is_exported_beside_its_network_and_predicts_as_it_does(
     card = Card("multitask", 32, "phantom", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-25")
     save_model(network, card, run.model_file)
 
-    written = export_run(tmp_path, export_format, data=str(phantom_folder))
+    data = str(phantom_folder) if "int8" in export_format else "auto"
+    written = export_run(tmp_path, export_format, data=data)
     assert written.parent == tmp_path
     images = [read_image(record.image) for record in records[:6]]
     predictors = Predictor.load(written), Predictor.load(run.model_file)
@@ -60,7 +62,7 @@ def test_a_run_is_exported_beside_its_network_and_predicts_as_it_does(
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=tolerance)
         assert np.abs(found.mask_probability - expected.mask_probability).mean() < tolerance
     with pytest.raises(UsageError, match=rf"{written.name} exists already"):
-        export_run(tmp_path, export_format, data=str(phantom_folder))
+        export_run(tmp_path, export_format, data=data)
 
 
 def test_formats_that_are_not_known_are_refused(tmp_path: Path) -> None:
@@ -68,3 +70,17 @@ def test_formats_that_are_not_known_are_refused(tmp_path: Path) -> None:
         UsageError, match="--format is coreml; it must be one of saved-model, onnx, openvino, openvino-int8"
     ):
         export_run(tmp_path, "coreml")
+
+
+def test_data_that_no_export_would_look_at_and_an_unfinished_run_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--data is scans, but only int8 formats look at images; leave it away"):
+        export_run(tmp_path, "onnx", data="scans")
+    with pytest.raises(UsageError, match=rf"has no finished model; .*: python cli.py train --run-dir {tmp_path} --res"):
+        export_run(tmp_path, "onnx")
+
+
+def test_an_export_that_is_killed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hungry.py").write_text("import os, signal\n\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UsageError, match=r"exporting .*model\.keras was killed by signal 9, perhaps for want of"):
+        run_under_tensorflow("hungry", tmp_path / "model.keras", tmp_path / "model.onnx")

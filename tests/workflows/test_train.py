@@ -12,6 +12,7 @@ import pytest
 
 from busi_keras.card import read_card
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.predictions import read_predictions
 from busi_keras.files import held
 from busi_keras.imaging import read_image
 from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Predictor
@@ -205,6 +206,47 @@ def test_a_start_that_may_have_seen_the_held_out_images_is_said_and_in_a_study_r
     other = shutil.copy(again.model_file, tmp_path / "model.keras")
     with pytest.raises(UsageError, match=r"belongs to another experiment \(weights_fingerprint \w+, not \w+ as asked"):
         run_training({"weights": str(other)}, str(phantom_folder), tmp_path / "run", resume=True, export=False)
+
+
+def test_what_is_reported_is_what_the_stored_network_gives(phantom_folder: Path, tmp_path: Path) -> None:
+    given = {"approach": "multitask-cnn", "backbone": TINY, **SMALL, "epochs": 1, "precision": "mixed_bfloat16"}
+    run = run_training(given, str(phantom_folder), tmp_path / "run", export=False).run
+    reported = read_predictions(run.predictions_file)
+    assert run.experiment.precision == "mixed_bfloat16"
+    evaluate_run(run.folder, data=str(phantom_folder))
+    for one, other in zip(reported, read_predictions(run.predictions_file), strict=True):
+        assert one.name == other.name
+        assert one.probabilities == pytest.approx(other.probabilities, abs=2e-6)
+        assert one.novelty == pytest.approx(other.novelty, abs=2e-4)
+
+
+def test_a_finished_run_needs_neither_its_images_nor_its_starting_weights(
+    trained_once: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained_once("multitask-cnn").run.folder, tmp_path / "run"))
+    experiment = json.loads((folder / "experiment.json").read_text())
+    stored = {**experiment, "data": "scans", "weights": str(tmp_path / "gone.keras"), "weights_fingerprint": "0"}
+    (folder / "experiment.json").write_text(json.dumps(stored))
+    (folder / "data.txt").write_text(str(tmp_path / "scans"))
+    trained = run_training({}, run_dir=folder, resume=True, export=False)
+    assert trained.metrics == read_card(folder / "model.keras").scores
+    with pytest.raises(UsageError, match=r"belongs to another experiment \(epochs 2, not 3 as asked for\)"):
+        run_training({"epochs": 3}, run_dir=folder, resume=True, export=False)
+    (folder / "model.keras").unlink()
+    with pytest.raises(UsageError, match=r"run was begun on .*scans, which is not there"):
+        run_training({}, run_dir=folder, resume=True, export=False)
+
+
+def test_starting_weights_that_are_gone_are_named_where_a_run_goes_on(
+    phantom_folder: Path, trained_once: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained_once("multitask-cnn").run.folder, tmp_path / "run"))
+    experiment = json.loads((folder / "experiment.json").read_text())
+    start = tmp_path / "gone.keras"
+    (folder / "experiment.json").write_text(json.dumps({**experiment, "weights": str(start)}))
+    (folder / "model.keras").unlink()
+    with pytest.raises(UsageError, match=rf"{start} does not exist; .*run was begun with these weights: put them back"):
+        run_training({}, str(phantom_folder), folder, resume=True, export=False)
 
 
 def test_a_run_folder_is_never_mixed(

@@ -21,7 +21,7 @@ from busi_keras.command import (
     whole_tracebacks,
 )
 from busi_keras.data_commands import data_app
-from busi_keras.options import AsJson, Backend, Data, Model, takes_experiment
+from busi_keras.options import AsJson, Backend, Data, DataOfRun, Model, takes_experiment
 
 app = typer.Typer(
     help="Breast-ultrasound analysis on BUSI: segment, classify, explain, serve. Research use, not a diagnosis.",
@@ -100,10 +100,11 @@ def evaluate(
     split: Annotated[
         str, typer.Option(help="auto (test where there is one, else validation), train, validation or test.")
     ] = "auto",
-    data: Data = "auto",
+    data: DataOfRun = "auto",
     backend: Backend = None,
     perturb: Annotated[
-        int, typer.Option(help="On so many images a class, test heat maps by deletion, insertion and randomization.")
+        int,
+        typer.Option(help="Images per class on which heat maps are also tested by deletion, insertion, randomization."),
     ] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -160,7 +161,7 @@ def study(
 def compare(
     first: Annotated[Path, typer.Argument(help="A study's folder.")],
     second: Annotated[Path, typer.Argument(help="Another's, on the same images.")],
-    data: Data = "auto",
+    data: DataOfRun = "auto",
     common: Annotated[
         bool, typer.Option("--common", help="Compare on the images that both have scored, where one has scored more.")
     ] = False,
@@ -172,7 +173,7 @@ def compare(
             show_default="all images",
         ),
     ] = None,
-    resamples: Annotated[int, typer.Option(help="Of the bootstrap.")] = 1000,
+    resamples: Annotated[int, typer.Option(help="Number of bootstrap resamples.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Say which of two studies is better in which score, by paired bootstrap over groups of near-duplicates."""
@@ -218,7 +219,10 @@ def predict(
     ] = False,
     flips: Annotated[
         bool,
-        typer.Option("--flips", help="Average each image with its mirror image: fewer false finds, twice the time."),
+        typer.Option(
+            "--flips",
+            help="Average each image with its mirror image: of a single network fewer false positives, twice the time.",
+        ),
     ] = False,
     backend: Backend = None,
     as_json: AsJson = False,
@@ -254,7 +258,7 @@ def serve(
         typer.Option(help="Save readers' corrections into this folder, in BUSI's layout.", show_default="none saved"),
     ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in the default browser.")] = False,
-    max_upload: Annotated[int, typer.Option(help="Refuse files of more megabytes.")] = 256,
+    max_upload: Annotated[int, typer.Option(help="Largest file accepted, in megabytes.")] = 256,
     backend: Backend = None,
 ) -> None:
     """Open a page on this machine: drop images, see what, where, how sure and why. Research use, not a diagnosis."""
@@ -319,7 +323,7 @@ def export(
             show_default="saved_models/APPROACH, or RUN/model.onnx, .xml, _int8.xml, _int8_avx2.xml, .tflite",
         ),
     ] = None,
-    data: Data = "auto",
+    data: DataOfRun = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Write a model for production, for TF Serving or for an engine, whatever backend the run was trained on."""

@@ -15,9 +15,13 @@ Backend = Annotated[
 Data = Annotated[
     str,
     typer.Option(
-        help="auto (BUSI where it can be had: $BUSI_DATA_DIR, data/, kagglehub's cache, a download; else phantoms), "
-        "phantom, or a FOLDER in BUSI's layout."
+        help="auto (BUSI where it can be had: $BUSI_DATA_DIR, data/, kagglehub's cache, a download; else phantoms; of "
+        "what goes on, the folder it began with), phantom, or a FOLDER in BUSI's layout."
     ),
+]
+DataOfRun = Annotated[
+    str,
+    typer.Option(help="auto (the folder that it was trained on), phantom, or a FOLDER in BUSI's layout."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
 Model = Annotated[
@@ -39,7 +43,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         help="What the backbone starts from: auto (ImageNet where at hand or downloadable, else none), imagenet, "
-        "none, or a weights FILE; a .keras FILE of the same network is what all of it starts from.",
+        "none, or a weights FILE; or a .keras FILE of the same network, to start all of it from.",
         show_default="auto",
     ),
 ]
@@ -48,11 +52,11 @@ ImageSize = Annotated[
     typer.Option(help="Side of the network's square input in pixels.", show_default="224; 256 in lesion-70-30"),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Images a training step.", show_default="16; for phantoms on a CPU 8")
+    int | None, typer.Option(help="Images per training step.", show_default="16; for phantoms on a CPU 8")
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(help="At most so many epochs a stage.", show_default="by data and device; printed at the start"),
+    typer.Option(help="Maximum number of epochs per stage.", show_default="by data and device; printed at the start"),
 ]
 Folds = Annotated[int | None, typer.Option(help="Folds of kfold and leaky; lesion-70-30 has 3.", show_default="5")]
 Segmenter = Annotated[str | None, typer.Option(help="unet or attention-unet, in two-stage.", show_default="unet")]
@@ -60,7 +64,7 @@ Width = Annotated[int | None, typer.Option(help="Channels of the U-Net's first l
 LearningRate = Annotated[float | None, typer.Option(help="Peak of the cosine schedule.", show_default="1e-3")]
 EncoderRate = Annotated[
     float | None,
-    typer.Option(help="Factor of the learning rate in a pretrained encoder.", show_default="0.3"),
+    typer.Option(help="Factor on the learning rate of a pretrained encoder.", show_default="0.3"),
 ]
 Average = Annotated[
     float | None,
@@ -74,7 +78,7 @@ ChooseBy = Annotated[
     ),
 ]
 Patience = Annotated[
-    int | None, typer.Option(help="Stop after so many epochs without a better validation.", show_default="12")
+    int | None, typer.Option(help="Stop after this many epochs without improvement on validation.", show_default="12")
 ]
 MaskLoss = Annotated[
     str | None,
@@ -83,11 +87,11 @@ MaskLoss = Annotated[
         show_default="dice-bce",
     ),
 ]
-MaskWeight = Annotated[float | None, typer.Option(help="The mask's share in the loss.", show_default="1")]
-LabelWeight = Annotated[float | None, typer.Option(help="The class's share in the loss.", show_default="1")]
+MaskWeight = Annotated[float | None, typer.Option(help="Weight of the mask loss.", show_default="1")]
+LabelWeight = Annotated[float | None, typer.Option(help="Weight of the class loss.", show_default="1")]
 HeatMapWeight = Annotated[
     float | None,
-    typer.Option(help="The share in the loss of the true class's heat map lying beside the lesion.", show_default="0"),
+    typer.Option(help="Weight of the loss on the true class's heat map outside the lesion.", show_default="0"),
 ]
 ClassWeighting = Annotated[
     bool, typer.Option("--class-weighting", help="Weigh each class by the inverse of its frequency.")
@@ -100,19 +104,22 @@ AttentionGates = Annotated[
     bool, typer.Option("--attention-gates", help="Gate the skips of multitask-cnn's decoder by attention.")
 ]
 DeepSupervision = Annotated[
-    bool, typer.Option("--deep-supervision", help="Every step of multitask-cnn's decoder gives a mask; they add up.")
+    bool,
+    typer.Option("--deep-supervision", help="Every step of multitask-cnn's decoder gives a mask; their logits add up."),
 ]
 GradualUnfreezing = Annotated[
     bool,
-    typer.Option("--gradual-unfreezing", help="Free a pretrained backbone from coarse to fine, a level an epoch."),
+    typer.Option(
+        "--gradual-unfreezing", help="Unfreeze a pretrained backbone from coarse to fine, one level per epoch."
+    ),
 ]
 Members = Annotated[
     int | None,
     typer.Option(help="Networks of an ensemble, each from its own seed; stored as one model.", show_default="1"),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave broken images out instead of refusing to train.")]
-Limit = Annotated[int | None, typer.Option(help="Use only so many images, stratified by class.", show_default="all")]
-Seed = Annotated[int | None, typer.Option(help="Of split, weights, order and augmentation.", show_default="42")]
+Limit = Annotated[int | None, typer.Option(help="Use only this many images, stratified by class.", show_default="all")]
+Seed = Annotated[int | None, typer.Option(help="Seed of split, weights, order and augmentation.", show_default="42")]
 Precision = Annotated[
     str | None,
     typer.Option(help="auto (mixed_bfloat16 on a GPU, else float32), float32 or mixed_bfloat16.", show_default="auto"),

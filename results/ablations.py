@@ -18,18 +18,18 @@ SEED_NOISE = "seed_noise.json"
 SHOWN = ("lesion_dice", "normal_clean", "accuracy", "malignant_auc", "brier", "false_finds")
 HEAD = """# Ablations
 
-One change at a time, several where its section says so, on the same held-out images, by paired bootstrap over groups
-of near-duplicates. So that two cores could try many, most were made to the headline's network at 128 px and 12
-epochs, some on two or three of the five folds: base and n stand with each; the base is the study here that the change
-differs least from. At full size a change need not do the same. The base's `made.json` has its command; a change adds
-the option that it names. Each file in `ablations/` is what `python cli.py compare CHANGED BASE --common --json`
-printed, all scores in it, with a `note` where there is more to say; this page is written from them by `python
-results/update.py`.
+One change at a time (several where its section says so), on the same held-out images, by paired bootstrap over groups
+of near-duplicates. To keep them affordable on two CPU cores, most were made to the MobileNetV2 network of the main
+study at 128 px and 12 epochs, some on two or three of the five folds. Base and n stand with each; the base is the study
+in this folder that the change differs least from. At full size a change need not do the same. The base's `made.json`
+has its command; a change adds the option that it names. Each file in `ablations/` is what `python cli.py compare
+CHANGED BASE --common --json` printed, with all scores and, where there is more to say, a `note`; this page is written
+from them by `python results/update.py`.
 """
-LEGEND = """Changed less unchanged, with the 95 % interval; **bold** where it leaves 0 out. Brier score and false finds
-(an image) are better when less. Last columns: how many of all scores are decided, for the change and against it.
-HD95, surface distance and pixel precision are means over images where both networks marked something; changes that were
-measured without regard to that have none.
+LEGEND = """Changed minus unchanged, with the 95 % interval; **bold** where it excludes 0. Lower is better for Brier
+score and false finds (per image). Last columns: how many of all scores improve, and how many worsen, with an interval
+that excludes 0. HD95, surface distance and pixel precision are means over images where both networks marked something;
+they are missing where that was not taken into account.
 """
 
 
@@ -120,7 +120,7 @@ def _cell(one: Difference) -> str:
 
 
 def _seed_noise(file: Path) -> str:
-    """What another seed of training does to the scores: intervals over images do not hold that."""
+    """What another seed of training does to the scores: intervals over images do not cover that."""
     if not file.exists():
         return ""
     found = json.loads(file.read_text())
@@ -132,8 +132,8 @@ def _seed_noise(file: Path) -> str:
     ]
     header = f"| score | {' | '.join(titles)} | standard deviation | pairs decided |"
     lead = (
-        f"{found['what']}: {found['seeds']} networks a fold that differ in the seed of training alone, scored one "
-        "by one (`benchmarks/seed_noise.py`). The intervals of this page are over images and do not hold that: a "
+        f"{found['what']}: {found['seeds']} networks per fold that differ only in the seed of training, scored one "
+        "by one (`benchmarks/seed_noise.py`). The intervals of this page cover the choice of images, not the seed: a "
         "difference no larger than these says nothing. Last column: pairs of seeds that the bootstrap calls decided."
     )
     return "\n".join(["## what the seed alone does", "", lead, "", header, f"|{'---|' * (len(titles) + 3)}", *rows, ""])

@@ -17,11 +17,12 @@ def speed_table(results: Path) -> str:
     rows = {"plain PyTorch": speed["peer"] | {"ratio": 1.0}}
     rows |= {KERAS.get(name, f"Keras on {name}"): result for name, result in speed["backends"].items()}
     lines = [
-        f"| {name} | {r['images_per_second']:.2f} | {r['ratio']:.2f} | {'yes' if r['quiet'] else 'no'} |"
+        f"| {name} | {r['images_per_second']:.2f} | {r['ratio']:.2f} | {r['steps_counted']} of {len(r['steps'])} |"
         for name, r in rows.items()
     ]
-    head = "| network | images a second | ratio | machine was quiet |\n|---|---|---|---|"
-    return "\n".join([head, *lines, f"\n{speed['processor']}, {speed['cores']} cores."])
+    head = "| network | images per second | ratio | steps counted |\n|---|---|---|---|"
+    on = f"\n{speed['processor']}, {speed['cores']} cores; steps during which others used the machine do not count."
+    return "\n".join([head, *lines, on])
 
 
 def feeding_and_memory(results: Path) -> str:
@@ -30,11 +31,14 @@ def feeding_and_memory(results: Path) -> str:
     if feeding := _read(results / "feeding_speed.json"):
         lines.append(
             f"- Feeding alone delivers {feeding['ratio']:.0f} times the images that a training step takes "
-            f"({feeding['what']}): the images are in memory, augmentation is part of the compiled step."
+            f"({feeding['what']}; {feeding['processor']}): the images are in memory, augmentation is part of the "
+            "compiled step."
         )
     if memory := _read(results / "memory_growth.json"):
-        growth = next(value for name, value in memory.items() if name.startswith("growth"))
-        lines.append(f"- Resident memory grows by {growth:.2f} MB an epoch ({memory['what']}).")
+        growth = memory["growth_megabytes_an_epoch_after_20"]
+        lines.append(
+            f"- After the first 20 epochs, resident memory grows by {growth:.2f} MB per epoch ({memory['what']})."
+        )
     return "\n".join(lines)
 
 
@@ -48,7 +52,7 @@ def everyday_lines(results: Path) -> str:
     growth = most["processor_seconds"] / least["processor_seconds"]
     lines = [
         f"- `cli.py --help` takes {start['seconds']:.2f} s, {start['ratio']:.1f} times what importing typer takes.",
-        f"- {found['phantoms_per_second_and_core']:.0f} phantoms a second and core, 256 x 256 px.",
+        f"- {found['phantoms_per_second_and_core']:.0f} phantoms per second and core, 256 x 256 px.",
         f"- `data groups` on BUSI, 780 images: {_cost(found['near_duplicates_of_busi'])}.",
         f"- `data audit` on BUSI: {_cost(found['audit_of_busi'])}; on {few:,} phantoms: {_cost(least)}; on {many:,}: "
         f"{_cost(most)}: {growth:.1f} times the processor time for {many / few:.0f} times the images.",
@@ -56,8 +60,9 @@ def everyday_lines(results: Path) -> str:
     if first := found.get("first_command"):
         lines.append(
             f"- The first command above, from a fresh clone on, without BUSI: {first['seconds'] / 60:.1f} minutes, "
-            f"at most {first['peak_megabytes']} MB a process."
+            f"at most {first['peak_megabytes']} MB per process."
         )
+    lines.append(f"- Measured on: {found['processor']}, {found['cores']} cores.")
     return "\n".join(lines)
 
 
@@ -150,7 +155,7 @@ def gradcam_table(results: Path) -> str:
     """What a heat map costs beside a forward pass, here and in the peers."""
     if not (speed := _read(results / "gradcam_speed.json")):
         return ""
-    lines = ["| | forward pass, s a batch | Grad-CAM, s a batch | ratio |", "|---|---|---|---|"]
+    lines = ["| | forward pass, s per batch | Grad-CAM, s per batch | ratio |", "|---|---|---|---|"]
     for name, one in speed["contenders"].items():
         lines.append(f"| {name} | {one['forward_seconds']:.2f} | {one['gradcam_seconds']:.2f} | {one['ratio']:.2f} |")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from busi_keras.evaluation.public_table import PublicScore, PublicScores
 from busi_keras.evaluation.scores import summarize
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.files import write_text
-from busi_keras.report.study_table import public_table
+from busi_keras.report.study_table import public_table, study_table
 from busi_keras.training.run import Run
 from results.made import MADE_FILE, made, shared_experiment, study_command
 
@@ -34,7 +34,11 @@ LEAKAGE = "leakage"
 LEAKING = ("lesion_dice", "accuracy", "malignant_auc")
 ORIGINAL = "| original multitask-cnn, ImageNet ResNet50, epoch chosen on these images | 0.650 | 0.556 | 0.910 | 0.900 |"
 SWITCHES = ("attention_gates", "deep_supervision", "class_balance", "gradual_unfreezing")
-WEIGHTS = {"none": "from scratch", "imagenet": "ImageNet"}
+WEIGHTS = {
+    "none": "from scratch",
+    "imagenet": "ImageNet",
+    "mobilenet_v2_1.0_224_imagenet_notop.weights.h5": "ImageNet in 8 bits",
+}
 
 
 def is_study(folder: Path) -> bool:
@@ -86,6 +90,13 @@ def take_folds(study: StudyFolder, place: Path) -> None:
         run = Run(fold.folder)
         write_text(target / "experiment.json", shared_experiment(run).to_json())
         write_text(target / MADE_FILE, json.dumps(made(run), indent=2) + "\n")
+
+
+def sum_up_again(results: Path) -> None:
+    """Writes `study.json`, `table.md` and `predictions.csv` of each complete study anew, from its folds."""
+    for study in complete_studies(results):
+        found = study.sum_up()
+        study.write(found, study_table(found))
 
 
 def is_complete(study: StudyFolder) -> bool:

@@ -4,6 +4,7 @@
     python results/update.py studies/kfold-multitask-cnn ...    # take in what a study has so far, then the tables
     python results/update.py studies/ablation-boundary-loss     # the same of one that changes one of the studies here
     python results/update.py                                    # write the tables alone
+    python results/update.py --again                            # sum up the studies here anew before
 
 Only numbers and plots of numbers are taken: no image of the data set, and no figure that shows one.
 """
@@ -34,12 +35,14 @@ from results.studies import (  # noqa: E402
     leakage_table,
     seed_table,
     studies_table,
+    sum_up_again,
     take_study,
 )
 
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
 NUMBERS = ("metrics.json", "predictions.csv", "history.jsonl", "split.json")
+AGAIN = "--again"
 PLOTS = ("history.png", "confusion.png", "roc.png", "reliability.png")
 
 
@@ -116,6 +119,9 @@ def _taker(folder: Path) -> Callable[[Path], Path]:
 
 def main(folders: list[str]) -> None:
     """Takes runs and studies in, then writes README."""
+    if AGAIN in folders:
+        sum_up_again(RESULTS)
+    folders = [folder for folder in folders if folder != AGAIN]
     for folder in map(Path, folders):
         try:
             taken = _taker(folder)(folder)

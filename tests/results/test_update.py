@@ -314,3 +314,13 @@ def test_what_normals_left_clean_cost_is_read_off_the_scores(
     assert lesion_dice[-1] == pytest.approx(np.mean(kept), abs=5e-4)
     shares = np.array([len(lesions), len(scores) - len(lesions)]) / len(scores)
     np.testing.assert_allclose(dice, shares @ [lesion_dice, clean], atol=0.002)
+
+
+def test_studies_are_summed_up_anew_from_their_folds(update: ModuleType, make_study: MakeStudy, tmp_path: Path) -> None:
+    study = StudyFolder(make_study(tmp_path / "kfold", "kfold", range(2)))
+    study.write_looks([], {}, [])
+    study.write(study.sum_up(resamples=2), "a table of before")
+    written = study.study_file.read_text()
+    update.sum_up_again(tmp_path)
+    assert "a table of before" not in study.table_file.read_text()
+    assert json.loads(study.study_file.read_text())["metrics"] == json.loads(written)["metrics"]

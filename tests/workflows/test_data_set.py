@@ -1,6 +1,7 @@
 """Which images a protocol uses, before anything is trained."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from busi_keras.data.busi import Record, fingerprint, read_busi
 from busi_keras.data.patients import add_patients
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.training.run import Run
+from busi_keras.workflows.compare import compare
 from busi_keras.workflows.data_set import new_split, source_of
 from busi_keras.workflows.experiment import asked_experiment, completed_experiment
 from busi_keras.workflows.looks import look_over
@@ -107,3 +110,24 @@ def test_a_backbone_waits_for_the_heads_and_learns_in_the_last_epoch_at_any_rate
         given = {"epochs": epochs, "weights": str(tmp_path / "weights.h5"), "backbone": "mobilenet-v2"}
         asked = asked_experiment(given)
         assert completed_experiment(asked, given, found, phantom=False).frozen_epochs == frozen
+
+
+def test_a_study_draws_the_images_of_one_patient_together(
+    make_study: Callable[..., Path], phantom_folder: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(phantom_folder, tmp_path / "data"))
+    records = read_busi(data)
+    add_patients(data, [[record.name for record in records]])
+    looks = look_over(records)
+    assert [sorted(group) for group in looks.patients] == [sorted(record.name for record in records)]
+
+    study = StudyFolder(make_study(tmp_path / "study", "kfold", range(2)))
+    study.write_looks(looks.groups, looks.marks, [])
+    apart = study.sum_up(resamples=20).intervals["lesion_dice"]
+    study.write_looks(looks.groups, looks.marks, looks.patients)
+    together = study.sum_up(resamples=20).intervals["lesion_dice"]
+    assert apart.low < apart.estimate < apart.high
+    assert together.low == together.high == pytest.approx(apart.estimate)  # there is one patient to draw
+    other = make_study(tmp_path / "other", "kfold", range(2), dice=0.6)
+    difference = compare(study.folder, other, resamples=20).differences["lesion_dice"].interval
+    assert difference.low == difference.high == pytest.approx(difference.estimate)

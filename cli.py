@@ -108,7 +108,7 @@ def evaluate(
     ] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Score a run on one part of its split and write its report anew."""
+    """Score a run on one part of its split and rewrite its report."""
     with messages():
         set_backend(backend, trains=True)
         from busi_keras.workflows.evaluate import evaluate_run
@@ -144,7 +144,7 @@ def study(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train and score every fold of a protocol, with intervals; stopped and repeated, it goes on."""
+    """Train and score every fold of a protocol, with intervals; if stopped, repeat the command and it continues."""
     given |= {"approach": approach, "protocol": protocol}
     with messages():
         set_backend(backend, trains=True)
@@ -214,14 +214,14 @@ def predict(
         bool,
         typer.Option(
             "--allow-burnt-in",
-            help="Draw overlays of DICOM files on the image, too, where a name may be written on it.",
+            help="Draw overlays of DICOM files on the image even where a name may be visible in it.",
         ),
     ] = False,
     flips: Annotated[
         bool,
         typer.Option(
             "--flips",
-            help="Average each image with its mirror image: of a single network fewer false positives, twice the time.",
+            help="Average each image with its mirror image: with one network fewer false positives, twice the time.",
         ),
     ] = False,
     backend: Backend = None,
@@ -319,11 +319,14 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Of a SavedModel the model's folder, the next version goes below it; else the file.",
+            help="For a SavedModel, the model's folder (a new version goes inside it); otherwise the file.",
             show_default="saved_models/APPROACH, or RUN/model.onnx, .xml, _int8.xml, _int8_avx2.xml, .tflite",
         ),
     ] = None,
-    data: DataOfRun = "auto",
+    data: Annotated[
+        str,
+        typer.Option(help="Images for int8: auto (the folder that the run was trained on), phantom, or a FOLDER."),
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Write a model for production, for TF Serving or for an engine, whatever backend the run was trained on."""

@@ -76,7 +76,8 @@ def exported(run: Run, variant: str, data: str) -> Path:
     """A variant's file in a run, made where it is not there yet."""
     export_format, name = VARIANTS[variant]
     file = run.folder / name
-    return file if file.exists() else export_run(run.folder, export_format, file, data)
+    looked_at = data if "int8" in export_format else "auto"
+    return file if file.exists() else export_run(run.folder, export_format, file, looked_at)
 
 
 def compare(folders: Sequence[Path], data: str) -> dict[str, Any]:

@@ -6,17 +6,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from busi_keras.config import CLASSES, PHANTOM
+from busi_keras.config import BUSI_FOLDER, CLASSES, PHANTOM
 from busi_keras.errors import UsageError
 
 CARD_FILE = "busi_keras.card.json"
 MODEL_CARD_FILE = "model_card.md"
 RESEARCH_USE = "Research use, not a diagnosis."
 CONVENTIONS = (
-    "Dice and IoU are means over images at mask threshold 0.5; an empty mask predicted on an empty mask counts 1. "
+    "Dice and IoU are means over images at mask threshold 0.5; an empty mask predicted on an empty mask counts as 1. "
     "A lesion is found at IoU above 0.3; false finds are per image. Brier score in [0, 2]. Calibration error over 15 "
     "bins of equal mass; its interval leans upward, because resampling adds error of its own. `novel` is the share of "
-    "images called unlike the training images."
+    "images flagged as unlike the training images."
 )
 """How scores are to be understood wherever they stand with intervals."""
 
@@ -36,7 +36,8 @@ class Card:
         epochs: the epoch that was chosen and how many were trained, a stage.
         scored: which part `scores` are of.
         scores: as `evaluate` reports them.
-        intervals: of the headline scores among them, 95 % bootstrap over groups of near-duplicates: low, high.
+        intervals: of the headline scores among them, 95 % bootstrap over groups of near-duplicates and of one patient's
+            images: low, high.
         versions: of Python and the libraries.
         date: when it was trained, ISO 8601.
         temperature: what the network divides its logits by, fitted on validation.
@@ -113,15 +114,15 @@ class Card:
         ]
         ensemble = f", ensemble of {len(self.epochs)}" if self.approach != "two-stage" and len(self.epochs) > 1 else ""
         thresholds = [
-            f"- {name}: probability of malignant from {at:.3f} on{self._done_by(name)}"
+            f"- {name}: probability of malignant {at:.3f} or more{self._done_by(name)}"
             for name, at in self.thresholds.items()
         ]
         return "\n".join(
             [
                 f"# Model card: {self.approach}, {self.backbone}{ensemble}",
                 "",
-                f"**{self.intended_use}** A research tool, no medical device: it may be used to study the data set and "
-                "methods, not to decide about a patient.",
+                f"**{self.intended_use}** A research tool, not a medical device: use it to study the data set and "
+                "methods, not to make decisions about a patient.",
                 *(["", "**Trained on phantoms, synthetic images: it says nothing about patients.**"] * self.phantom),
                 "",
                 "## Data and training",
@@ -136,18 +137,18 @@ class Card:
                 *([f"**{note}**", ""] if (note := self.scores.get("note")) else []),
                 CONVENTIONS,
                 "",
-                "| score | value | 95 % interval, over groups of near-duplicates |",
+                "| score | value | 95 % interval, resampling groups of near-duplicates and of one patient's images |",
                 "|---|---|---|",
                 *scores,
                 *self._classes(),
                 "",
                 f"## Operating thresholds, chosen on validation; temperature {self.temperature:.3f}",
                 "",
-                *(thresholds or ["none: validation had no malignant image, or nothing else"]),
+                *(thresholds or ["none: the validation images were all malignant, or none were"]),
                 *(
                     []
                     if self.novelty_threshold is None
-                    else [f"- not like the training images: novelty above {self.novelty_threshold:.3f}"]
+                    else [f"- unlike the training images: novelty above {self.novelty_threshold:.3f}"]
                 ),
                 "",
                 "## Known failures: the worst of the scored images",
@@ -165,14 +166,14 @@ class Card:
 
     def _not_tried(self) -> str:
         if self.protocol == "external":
-            return "What it scores on images of another source is in its study. Not tried: men, Doppler."
-        return "Not tried: other devices, other hospitals, other populations, men, Doppler."
+            return "Scores on another source's images are in the study it belongs to, if any. Not tested: men, Doppler."
+        return "Not tested: other devices, other hospitals, other populations, men, Doppler."
 
     def _terms(self) -> str:
         """Whose terms hold for the images, and so perhaps for the weights."""
         if self.phantom:
             return "Phantoms: made by this code."
-        if "BUSI" in self.data:
+        if self.data == BUSI_FOLDER:
             return "BUSI: Al-Dhabyani et al., Data in Brief 28 (2020) 104863; ask its source for its terms."
         return f"{self.data}: ask the source of these images for its terms."
 
@@ -221,7 +222,7 @@ def read_card(model_file: Path) -> Card:
         raise UsageError(f"{model_file} does not exist; train a model first: python cli.py train") from None
     except (OSError, zipfile.BadZipFile):
         raise UsageError(
-            f"{model_file} is damaged or no {model_file.suffix} file of busi_keras; "
+            f"{model_file} is damaged or not a busi_keras {model_file.suffix} file; "
             "name a model that `train` or `export` made"
         ) from None
     except (KeyError, ValueError):
@@ -241,4 +242,4 @@ def parse_card(text: str, model: Path) -> Card:
 
 
 def _no_card(model: Path) -> UsageError:
-    return UsageError(f"{model} carries no card of busi_keras; name a model that `train` or `export` made")
+    return UsageError(f"{model} has no busi_keras card; name a model that `train` or `export` made")

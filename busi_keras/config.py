@@ -13,6 +13,7 @@ from busi_keras.errors import UsageError
 CLASSES = ("benign", "malignant", "normal")
 MALIGNANT = CLASSES.index("malignant")
 NORMAL = CLASSES.index("normal")
+BUSI_FOLDER = "Dataset_BUSI_with_GT"
 PHANTOM = "phantom"
 """What synthetic images are called in place of their folder's name."""
 

@@ -160,7 +160,7 @@ def verify_archive(path: Path) -> None:
             damaged = archive.testzip()
     except Exception as error:  # a flipped bit in a header makes zipfile raise whatever it meets
         if isinstance(error, OSError) and error.errno in _UNREADABLE:
-            raise UsageError(f"{path} cannot be read ({error.strerror}); mend that and run the same again") from None
+            raise UsageError(f"{path} cannot be read ({error.strerror}); fix that and try again") from None
         raise ValueError(f"{path} is damaged: {error}") from error
     if damaged:
         raise ValueError(f"{path} is damaged: the checksum of {damaged} is wrong")

@@ -49,7 +49,7 @@ def read_image(source: Path | bytes) -> np.ndarray:
         decoded = _decoded(image, _name(source))
     if decoded.mode in _GREY_16_BIT and 0 < (largest := int(np.asarray(decoded).max())) < DARK_16_BIT:
         raise UsageError(
-            f"{_name(source)} has 16 bits a sample, but none above {largest}: of 12 or fewer bits, it would be read as "
+            f"{_name(source)} has 16 bits per sample, but no value above {largest}: such data would be read as "
             "black; save it with 8 bits"
         )
     return _rgb(decoded)
@@ -83,12 +83,12 @@ def read_mask(source: Path | bytes) -> np.ndarray:
     pixels = np.asarray(mask)[..., None] if mask.mode in _GREY_16_BIT else _rgb(mask)
     grey = pixels[..., 0]
     if (pixels != grey[..., None]).any():
-        raise UsageError(f"{name} is no binary mask: it is coloured; save it with 0 outside and 255 inside")
+        raise UsageError(f"{name} is not a binary mask: it is coloured; save it with 0 outside and 255 inside")
     values = np.flatnonzero(np.bincount(grey.ravel()))
     if len(values) > 2 or (len(values) == 2 and values[0] != 0):
         shown = ", ".join(map(str, values[:4])) + (", ..." if len(values) > 4 else "")
         raise UsageError(
-            f"{name} is no binary mask: it holds the values {shown}; save it with 0 outside and 255 inside"
+            f"{name} is not a binary mask: it holds the values {shown}; save it with 0 outside and 255 inside"
         )
     return grey > 0
 
@@ -195,7 +195,7 @@ def _open(source: Path | bytes) -> ImageFile.ImageFile:
     except Image.DecompressionBombError:
         raise UsageError(f"{name} is over {MAX_MEGAPIXELS} megapixels; make it smaller first") from None
     except UnidentifiedImageError:
-        raise UsageError(f"{name} is no image that can be read; give a PNG, JPEG, BMP, GIF or TIFF file") from None
+        raise UsageError(f"{name} is not a readable image; give a PNG, JPEG, BMP, GIF or TIFF file") from None
     except OSError as error:
         raise UsageError(f"{name} cannot be read ({error.strerror}); check the file and its permissions") from None
     except Exception as error:  # a damaged header makes Pillow raise ValueError, TypeError, struct.error, ...
@@ -216,7 +216,7 @@ def _decoded(image: ImageFile.ImageFile, name: str) -> Image.Image:
     except Exception as error:  # damaged data make Pillow raise IndexError, struct.error, SyntaxError, OSError, ...
         raise UsageError(f"{name} is damaged ({error}); get the file again") from None
     if frames > 1:
-        raise UsageError(f"{name} has {frames} frames; save the frame you mean as an image of its own")
+        raise UsageError(f"{name} has {frames} frames; save the frame you want as a separate image")
     if image.mode not in _COLOUR_MODELS:
         raise UsageError(f"{name} is in the colour model {image.mode}; save it as grey or RGB, 8 bits a channel")
     if image.mode in _GREY_16_BIT and not _spans_16_bits(image):

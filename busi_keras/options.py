@@ -15,8 +15,8 @@ Backend = Annotated[
 Data = Annotated[
     str,
     typer.Option(
-        help="auto (BUSI where it can be had: $BUSI_DATA_DIR, data/, kagglehub's cache, a download; else phantoms; of "
-        "what goes on, the folder it began with), phantom, or a FOLDER in BUSI's layout."
+        help="auto (BUSI if available: $BUSI_DATA_DIR, data/, kagglehub's cache, a download; else phantoms; when "
+        "resuming, the folder it began with), phantom, or a FOLDER in BUSI's layout."
     ),
 ]
 DataOfRun = Annotated[

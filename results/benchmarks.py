@@ -17,12 +17,16 @@ def speed_table(results: Path) -> str:
     rows = {"plain PyTorch": speed["peer"] | {"ratio": 1.0}}
     rows |= {KERAS.get(name, f"Keras on {name}"): result for name, result in speed["backends"].items()}
     lines = [
-        f"| {name} | {r['images_per_second']:.2f} | {r['ratio']:.2f} | {r['steps_counted']} of {len(r['steps'])} |"
-        for name, r in rows.items()
+        f"| {name} | {r['images_per_second']:.2f} | {r['ratio']:.2f} | {_counted(r)} |" for name, r in rows.items()
     ]
     head = "| network | images per second | ratio | steps counted |\n|---|---|---|---|"
-    on = f"\n{speed['processor']}, {speed['cores']} cores; steps during which others used the machine do not count."
+    on = f"\n{speed['processor']}, {speed['cores']} cores. Steps count where no other program used the machine."
     return "\n".join([head, *lines, on])
+
+
+def _counted(network: dict[str, Any]) -> str:
+    count = f"{network['steps_counted']} of {len(network['steps'])}"
+    return count if network["quiet"] else f"{count}, all while others used the machine"
 
 
 def feeding_and_memory(results: Path) -> str:

@@ -119,15 +119,13 @@ def _taker(folder: Path) -> Callable[[Path], Path]:
 
 def main(folders: list[str]) -> None:
     """Takes runs and studies in, then writes README."""
-    if AGAIN in folders:
-        sum_up_again(RESULTS)
-    folders = [folder for folder in folders if folder != AGAIN]
-    for folder in map(Path, folders):
-        try:
-            taken = _taker(folder)(folder)
-        except UsageError as error:
-            raise SystemExit(f"error: {error}") from None
-        print(f"taken into {taken.relative_to(ROOT)}")
+    try:
+        if AGAIN in folders:
+            sum_up_again(RESULTS)
+        for folder in (Path(folder) for folder in folders if folder != AGAIN):
+            print(f"taken into {_taker(folder)(folder).relative_to(ROOT)}")
+    except UsageError as error:
+        raise SystemExit(f"error: {error}") from None
     write_text(README, readme(README.read_text()))
     write_text(RESULTS / PAGE, ablations_page(RESULTS))
 

@@ -36,7 +36,7 @@ def test_its_page_has_scores_with_intervals_and_says_what_is_not_defined() -> No
     assert "| malignant | 4 | 0.5 | 0.25 | 0.3333 | 0.9 |" in page
     assert "| normal | 0 " not in page
     assert "- a.png: missed" in page
-    on = "- screening: probability of malignant from 0.250 on"
+    on = "- screening: probability of malignant 0.250 or more"
     assert f"{on}; on the test images sensitivity 0.900, specificity not defined" in page
 
 
@@ -50,10 +50,10 @@ def test_an_ensemble_is_called_one_and_two_stages_are_not() -> None:
 
 def test_it_says_how_its_scores_must_be_read_and_whose_terms_hold() -> None:
     note = "Protocol leaky: near-duplicates of these images were trained on; the numbers are too good."
-    page = replace(CARD, scores={**CARD.scores, "note": note}).to_markdown()
+    page = replace(CARD, data="Dataset_BUSI_with_GT", scores={**CARD.scores, "note": note}).to_markdown()
     assert f"## Scores on the test images\n\n**{note}**\n\n{CONVENTIONS}\n\n| score |" in page
     assert "Al-Dhabyani" in page
-    phantoms, own = replace(CARD, data="phantom").to_markdown(), replace(CARD, data="scans").to_markdown()
+    phantoms, own = replace(CARD, data="phantom").to_markdown(), replace(CARD, data="BUSI-WHU").to_markdown()
     assert "Code: MIT. Phantoms: made by this code." in phantoms
-    assert "Code: MIT. scans: ask the source of these images for its terms." in own
+    assert "Code: MIT. BUSI-WHU: ask the source of these images for its terms." in own
     assert "Al-Dhabyani" not in phantoms + own

@@ -79,7 +79,7 @@ def test_a_run_is_not_scored_on_other_images(workplace: Path) -> None:
     assert made.returncode == 0
     done = cli("evaluate", "runs/first", "--data", "others", cwd=workplace)
     assert done.returncode == 2
-    assert "the files in others are others; name the folder it was trained on with --data" in done.stderr
+    assert "the files in others are different; name the folder it was trained on with --data" in done.stderr
 
 
 def test_evaluate_prints_the_documented_keys(workplace: Path, phantom_folder: Path) -> None:
@@ -234,8 +234,8 @@ def test_an_audit_names_what_a_split_has_in_two_parts(phantom_folder: Path, tmp_
     assert "leak: benign/benign (1).png is in train and test" in leaking.stdout
     for parts, complaint in {
         '{"train": ["benign/benign (999).png"]}': "names benign/benign (999).png, which",
-        '{"train": 7}': "is no split (it holds no lists of names); name a run's split.json",
-        "[": "is no split",
+        '{"train": 7}': "is not a split (it holds no lists of names); name a run's split.json",
+        "[": "is not a split",
     }.items():
         split.write_text(parts)
         refused = cli("data", "audit", phantom_folder, "--split", split, cwd=tmp_path)
@@ -257,12 +257,15 @@ WRONG = {
     "backbone": (["train", "--backbone", "vgg16"], "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2, "),
     "backend": (["train", "--backend", "mxnet"], "--backend is mxnet; it must be one of tensorflow, jax, torch"),
     "fold": (["train", "--fold", "7"], "--fold is 7; it must be from 0 to 4"),
-    "folder": (["train", "--data", "nowhere"], "nowhere is no folder; name one that holds benign, malignant, normal"),
+    "folder": (
+        ["train", "--data", "nowhere"],
+        "nowhere is not a folder; name one that holds benign, malignant, normal",
+    ),
     "weights": (["train", "--weights", "none.h5"], "--weights none.h5: no such file"),
     "run": (["evaluate", "nowhere"], "nowhere is not a run"),
     "path": (["predict", "nowhere.png"], "nowhere.png does not exist"),
     "count": (["data", "phantom", "--count", "2"], "--count is 2"),
-    "groups": (["data", "groups", "nowhere"], "nowhere is no folder"),
+    "groups": (["data", "groups", "nowhere"], "nowhere is not a folder"),
     "method": (["gradcam", "cli.py", "--method", "lime"], "--method is lime; it must be one of gradcam, gradcam++"),
     "target": (["gradcam", "cli.py", "--target", "cyst"], "--target is cyst; it must be one of predicted, benign"),
     "perturb": (["evaluate", "nowhere", "--perturb", "-1"], "--perturb is -1; it must be at least 0"),
@@ -323,7 +326,7 @@ def test_training_names_each_bad_image_and_leaves_it_out_on_request(
         "benign (2).png",
         "malignant (1).png",
         "benign (3)_mask.png is 9 x 9",
-        "benign (4)_mask.png is no binary mask",
+        "benign (4)_mask.png is not a binary mask",
         "malignant (2).png is damaged",
         "--skip-bad",
     ):
@@ -342,7 +345,7 @@ def test_a_class_without_images_is_refused(tmp_path: Path, phantom_folder: Path)
     shutil.rmtree(data / "normal")
     done = cli("train", "--data", data, *TINY, cwd=tmp_path)
     assert done.returncode == 2
-    assert "class normal has no image" in done.stderr
+    assert "class normal has no usable image" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 

@@ -168,14 +168,14 @@ def test_a_deep_grey_image_is_turned_upright_too() -> None:
                     save_all=True,
                     append_images=[Image.fromarray(COLOUR[::-1]), Image.fromarray(255 - COLOUR)],
                 ),
-                "3 frames; save the frame you mean",
+                "3 frames; save the frame you want",
                 id=f"animated {kind}",
             )
             for kind in ("PNG", "GIF", "TIFF")
         ),
-        pytest.param(b"", "no image that can be read; give a PNG, JPEG, BMP, GIF or TIFF", id="zero bytes"),
-        pytest.param(b"patient,age\n1,44\n", "no image that can be read; give a PNG", id="text"),
-        pytest.param(encoded(COLOUR, "WEBP"), "no image that can be read; give a PNG", id="another format"),
+        pytest.param(b"", "not a readable image; give a PNG, JPEG, BMP, GIF or TIFF", id="zero bytes"),
+        pytest.param(b"patient,age\n1,44\n", "not a readable image; give a PNG", id="text"),
+        pytest.param(encoded(COLOUR, "WEBP"), "not a readable image; give a PNG", id="another format"),
         pytest.param(png(8, 8, 8, 0, b""), "damaged", id="no pixels"),
         *(
             pytest.param(whole[:-100], "damaged .*; get the file again", id=f"truncated {kind}")
@@ -197,7 +197,7 @@ def test_what_cannot_be_read_rightly_is_refused_by_name(tmp_path: Path, content:
 
 def test_twelve_bits_in_sixteen_are_not_read_as_black() -> None:
     deep = GREY.astype(np.uint16) * np.uint16(16)
-    with pytest.raises(UsageError, match=r"16 bits a sample, but none above \d+: .* save it with 8 bits"):
+    with pytest.raises(UsageError, match=r"16 bits per sample, but no value above \d+: .* save it with 8 bits"):
         read_image(encoded(deep))
     assert not read_image(encoded(np.zeros_like(deep))).any()
     np.testing.assert_array_equal(read_image(encoded(deep * np.uint16(16))), rgb(GREY))
@@ -309,7 +309,7 @@ def test_pixels_are_counted_from_the_header_alone() -> None:
     whole = encoded(NOISE)
     assert pixel_count(whole) == 24 * 30
     assert pixel_count(whole[:60]) == 24 * 30
-    with pytest.raises(UsageError, match="no image that can be read"):
+    with pytest.raises(UsageError, match="not a readable image"):
         pixel_count(b"text")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from busi_keras.config import NORMAL
+from busi_keras.config import CLASSES, NORMAL
 from busi_keras.data.busi import Record
 from busi_keras.data.duplicates import groups, near_duplicate_pairs
 from busi_keras.data.marks import MARKED, extremes, mark_score
@@ -66,7 +66,7 @@ class Audit:
         conflicts: groups whose images do not all have one label.
         leaks: groups, of near-duplicates and of one patient, and images that a given split has in more than one part; a
             sentence each.
-        passed_over: as `data.busi.passed_over`.
+        masks_alone: files, as `data.busi.masks_alone`.
     """
 
     images: tuple[ImageFacts, ...]
@@ -74,12 +74,18 @@ class Audit:
     identical: tuple[tuple[str, ...], ...]
     conflicts: tuple[tuple[str, ...], ...]
     leaks: tuple[str, ...] = field(default=())
-    passed_over: tuple[str, ...] = field(default=())
+    masks_alone: tuple[str, ...] = field(default=())
 
     @property
     def distorts(self) -> bool:
         """Whether something was found that would distort training or scores."""
-        return bool(self.conflicts or self.leaks or self.passed_over or any(image.problems for image in self.images))
+        return bool(self.conflicts or self.leaks or self.masks_alone or any(image.problems for image in self.images))
+
+    @property
+    def classes_without_images(self) -> tuple[str, ...]:
+        """Which only protocol `lesion-70-30` and a folder that is scored as `--external` may have."""
+        present = {image.label for image in self.images}
+        return tuple(name for label, name in enumerate(CLASSES) if label not in present)
 
 
 def audit(
@@ -120,7 +126,7 @@ def audit(
         groups=found,
         identical=tuple(map(tuple, groups((pair for pair in pairs if pair.identical), names))),
         conflicts=tuple(group for group in found if len({label_of[name] for name in group}) > 1),
-        leaks=tuple(_leaks({"show one frame": found, "are of one patient": patients}, parts or {})),
+        leaks=tuple(_leaks({"show the same frame": found, "are from the same patient": patients}, parts or {})),
     )
 
 
@@ -176,7 +182,7 @@ def _usable_mask(path: Path, image: np.ndarray, problems: list[str]) -> np.ndarr
         return None
     if mask.shape != image.shape[:2]:
         height, width = mask.shape
-        problems.append(f"{path} is {width} x {height}, its image {image.shape[1]} x {image.shape[0]}")
+        problems.append(f"{path} is {width} x {height}, but its image is {image.shape[1]} x {image.shape[0]}")
         return None
     return mask
 

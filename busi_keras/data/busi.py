@@ -56,7 +56,7 @@ def read_busi(folder: Path) -> list[Record]:
         UsageError: the folder does not exist or has none of the classes' folders.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder; name one that holds {', '.join(CLASSES)}")
+        raise UsageError(f"{folder} is not a folder; name one that holds {', '.join(CLASSES)}")
     if not any((folder / name).is_dir() for name in CLASSES):
         raise UsageError(f"{folder} has none of the folders {', '.join(CLASSES)}; name the folder that holds them")
     records = [record for label, name in enumerate(CLASSES) for record in _read_class(folder / name, label)]
@@ -80,7 +80,7 @@ def read_sample(record: Record) -> Sample:
     if record.label != NORMAL and not mask.any():
         raise UsageError(f"{record.image} shows a lesion, but {record.masks[0].name} is empty; draw the lesion")
     if record.label == NORMAL and mask.any():
-        raise UsageError(f"{record.image} is normal, but {record.masks[0].name} is not empty; mend one of the two")
+        raise UsageError(f"{record.image} is normal, but {record.masks[0].name} is not empty; fix one of the two")
     return Sample(image, mask)
 
 
@@ -130,17 +130,13 @@ def first_mask_only(records: Iterable[Record]) -> list[Record]:
     return [replace(r, masks=tuple(path for path in r.masks if first.fullmatch(path.stem))) for r in records]
 
 
-def passed_over(folder: Path) -> list[str]:
-    """What `read_busi` passes over in silence, a sentence each: a class without images, a mask without its image."""
-    found = []
+def masks_alone(folder: Path) -> list[Path]:
+    """Masks whose image is not there, which `read_busi` passes over in silence."""
+    found: list[Path] = []
     for name in CLASSES:
         images, masks = _images_and_masks(folder / name)
-        if not images:
-            found.append(f"{folder / name} holds no image of class {name}")
-        orphans = sorted(masks.keys() - {path.stem for path in images}, key=natural_order)
-        found += [
-            f"{path} is a mask, but its image {stem}.png is not there" for stem in orphans for path in masks[stem]
-        ]
+        alone = sorted(masks.keys() - {path.stem for path in images}, key=natural_order)
+        found += [path for stem in alone for path in masks[stem]]
     return found
 
 

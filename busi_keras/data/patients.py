@@ -47,7 +47,7 @@ def read_patients(folder: Path) -> list[list[str]]:
         names = [name for group in found for name in group]
         if all(isinstance(name, str) for name in names):
             return found
-    raise UsageError(f"{file} is no list of groups of image names; mend it, or take it away")
+    raise UsageError(f"{file} is not a list of groups of image names; fix it, or remove it")
 
 
 def add_patients(folder: Path, patients: Iterable[Sequence[str]]) -> None:

@@ -5,20 +5,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from busi_keras.config import CLASSES, PHANTOM
+from busi_keras.config import BUSI_FOLDER, CLASSES, PHANTOM
 from busi_keras.data.busi import BUSI_COUNTS, BUSI_MASKS, Record, natural_order, read_busi
 from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
 from busi_keras.errors import UsageError
 from busi_keras.network import reachable
 
 KAGGLE_HANDLE = "aryashah2k/breast-ultrasound-images-dataset"
-BUSI_FOLDER = "Dataset_BUSI_with_GT"
 LOCAL_DATA = Path("data")
 DEMO_PHANTOMS = 160
 """Images in the demonstration: enough to learn from, few enough for minutes on two cores."""
 
 PHANTOM_NOTICE = (
-    "PHANTOMS: these are synthetic images, used because --data asks for them or BUSI could not be had. "
+    "PHANTOMS: these are synthetic images, used because --data asks for them or BUSI could not be obtained. "
     "What is learnt and measured on them says nothing about patients. For BUSI: python cli.py data download"
 )
 
@@ -69,7 +68,7 @@ def find_source(data: str, seed: int = 0) -> Source:
     try:
         return download()
     except UsageError as error:
-        log.warning("BUSI could not be had: %s", error)
+        log.warning("BUSI could not be obtained: %s", error)
         return _phantoms(seed)
 
 
@@ -130,8 +129,17 @@ def _counts(folder: Path) -> tuple[dict[str, int], int]:
     return images, sum(len(record.masks) for record in records)
 
 
+def is_demonstration(folder: Path) -> bool:
+    """Whether a folder is called as the phantoms are that `find_source` makes."""
+    return folder.name == _demonstration().name
+
+
+def _demonstration(seed: int = 0) -> Path:
+    return LOCAL_DATA / f"phantoms-{DEMO_PHANTOMS}-seed-{seed}"
+
+
 def _phantoms(seed: int) -> Source:
-    folder = LOCAL_DATA / f"phantoms-{DEMO_PHANTOMS}-seed-{seed}"
+    folder = _demonstration(seed)
     if not folder.exists():
         try:
             write_phantoms(folder, DEMO_PHANTOMS, seed)

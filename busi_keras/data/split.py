@@ -69,7 +69,7 @@ class Split:
         try:
             return cls(**_parts(path))
         except (OSError, TypeError, ValueError) as error:
-            raise UsageError(f"{path} is no split ({error}); train again into a new folder") from None
+            raise UsageError(f"{path} is not a split ({error}); train again into a new folder") from None
 
 
 def read_parts(path: Path) -> dict[str, tuple[str, ...]]:
@@ -84,7 +84,7 @@ def read_parts(path: Path) -> dict[str, tuple[str, ...]]:
     try:
         return _parts(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no split ({error}); name a run's split.json") from None
+        raise UsageError(f"{path} is not a split ({error}); name a run's split.json") from None
 
 
 def _parts(path: Path) -> dict[str, tuple[str, ...]]:

@@ -90,7 +90,7 @@ def _high_byte(stored: np.ndarray, dataset: Any, name: str) -> np.ndarray:
     values = stored.astype(np.int64)
     if bits == 16 and dataset.PixelRepresentation == 0 and 0 < (largest := int(values.max())) < DARK_16_BIT:
         raise UsageError(
-            f"{name} has 16 bits a sample, but none above {largest}, and no window: of 12 or fewer bits, it would be "
+            f"{name} has 16 bits per sample, but no value above {largest}, and no window: such data would be "
             "read as black; save it with a window, with the bits it has, or with 8"
         )
     if dataset.PixelRepresentation == 1:

@@ -42,8 +42,8 @@ def reference(ultrasound: Ultrasound) -> Any:
             setattr(copy, keyword, value or "")
         elif keyword in _TYPE_1:
             raise UsageError(
-                f"{ultrasound.name} names no {keyword}, so that no DICOM result can refer to it; "
-                "take the file as the archive has it, or do without"
+                f"{ultrasound.name} has no {keyword}, so no DICOM result can refer to it; "
+                "use the file as the archive has it, or go without DICOM results"
             )
     copy.Modality = "US"
     copy.SpecificCharacterSet = UTF_8
@@ -89,7 +89,7 @@ def writable(ultrasound: Ultrasound) -> Iterator[None]:
         raise
     except Exception:
         raise UsageError(
-            f"{ultrasound.name} has a header that no DICOM result can be made from; mend the header, or do without"
+            f"{ultrasound.name} has a header that no DICOM result can be made from; fix it, or go without DICOM results"
         ) from None
 
 

@@ -13,9 +13,9 @@ from busi_keras.dicom.scan_area import ScanArea
 SMALLEST_SIDE = 16
 """Of a region that can be an image, in pixels."""
 
-NO_SCAN_AREA = "the file names no 2-D tissue region: all of the frame is analysed, with what is written around the scan"
-NOT_SQUARE = "pixels are {x:.3g} x {y:.3g} mm: shapes are analysed as they are stored, wider or taller than they are"
-SEVERAL_SCAN_AREAS = "the file names {count} 2-D tissue regions: only the largest is analysed"
+NO_SCAN_AREA = "the file defines no 2-D tissue region: the whole frame is analysed, including text around the scan"
+NOT_SQUARE = "pixels are not square ({x:.3g} x {y:.3g} mm): shapes are analysed as stored, stretched in one direction"
+SEVERAL_SCAN_AREAS = "the file defines {count} 2-D tissue regions: only the largest is analysed"
 
 _TWO_DIMENSIONAL, _TISSUE, _CENTIMETRES = 1, 1, 3  # (0018,6012), (0018,6014), (0018,6024) and (0018,6026)
 _LARGEST_PIXEL_MM = 10.0

@@ -18,9 +18,7 @@ from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.errors import UsageError
 
 MAX_FILE_BYTES = 2_000_000_000
-BURNT_IN = (
-    "the file is flagged with burnt-in annotation: marks in the picture mislead the network, and may name a patient"
-)
+BURNT_IN = "the file is flagged as having burnt-in annotation: it can mislead the network and may name a patient"
 
 _ULTRASOUND_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.6.1",  # US Image Storage, and what it was before 1996
@@ -172,7 +170,7 @@ def _check_file(stream: BinaryIO, name: str) -> None:
     if size >= MAX_FILE_BYTES:
         raise UsageError(f"{name} has {size / 1e9:.1f} GB; files from {MAX_FILE_BYTES / 1e9:.0f} GB on are not read")
     if not bears_mark(stream.read(132)):
-        raise UsageError(f"{name} is no DICOM file: the mark DICM is missing; name a DICOM file")
+        raise UsageError(f"{name} is not a DICOM file: the prefix DICM is missing; name a DICOM file")
     stream.seek(0)
 
 
@@ -197,7 +195,7 @@ def _check_kind(header: Any, name: str) -> None:
     shown = "of unknown kind" if known == kind else known
     if kind in _ULTRASOUND_CLASSES or kind in _CAPTURE_CLASSES:
         shown += " of another modality than US"
-    raise UsageError(f"{name} is no ultrasound image ({shown}); name a B-mode ultrasound image, one or more frames")
+    raise UsageError(f"{name} is not an ultrasound image ({shown}); name a B-mode ultrasound image, one or more frames")
 
 
 def _name(source: Path | bytes) -> str:

@@ -59,8 +59,13 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
     ]
 
 
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """The mean distance of confidence and accuracy, in [0, 1], over bins of equal mass (Nguyen and O'Connor, 2015)."""
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float | None:
+    """The mean distance of confidence and accuracy, in [0, 1], over bins of equal mass (Nguyen and O'Connor, 2015).
+
+    None where all images are of one class: there even calibrated probabilities need not match.
+    """
+    if not np.ptp(labels):
+        return None
     confidence = probabilities.max(axis=1)
     surplus = confidence - (probabilities.argmax(axis=1) == labels)
     order = np.argsort(confidence, kind="stable")

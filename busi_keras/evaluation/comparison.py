@@ -20,7 +20,7 @@ from busi_keras.evaluation.protocols import STRETCHED
 from busi_keras.evaluation.scores import ImageScore, ScoreTable
 from busi_keras.evaluation.study_folder import StudyFolder
 
-BOTH = "HD95, surface distance and pixel precision: on the images where both marked something."
+BOTH = "HD95, surface distance and pixel precision: on the images where both outlined something."
 SELECTIONS = {None: "all", True: "with near-duplicates", False: "without near-duplicates"}
 
 
@@ -74,7 +74,7 @@ class Comparison:
         which = "" if self.images == "all" else f" {self.images}"
         header = f"| score, n = {self.n}{which} | {self.first} | {self.second} | difference (95 % interval) | better |"
         settings = (
-            f"{self.first} has {'; '.join(self.settings)}." if self.settings else "Trained by the same experiment."
+            f"{self.first} has {'; '.join(self.settings)}." if self.settings else "Trained with the same settings."
         )
         return "\n".join([header, "|---|---|---|---|---|", *rows, "", BOTH, "", settings])
 
@@ -134,13 +134,13 @@ def _require_comparable(first: StudyFolder, second: StudyFolder) -> None:
         for study in (first, second)
     ]
     if data[0] != data[1]:
-        raise UsageError(f"{first.folder} and {second.folder} scored other files; compare studies on one data set")
+        raise UsageError(f"{first.folder} and {second.folder} scored different files; compare studies on one data set")
     protocols = [study.experiment.protocol for study in (first, second)]
     sizes = [STRETCHED.get(protocol) for protocol in protocols]
     if sizes[0] != sizes[1]:
         raise UsageError(
             f"{first.folder} is of protocol {protocols[0]}, {second.folder} of {protocols[1]}: they compare masks at "
-            "other sizes; compare studies of one protocol, or kfold with leaky"
+            "different sizes; compare studies of the same protocol, or kfold with leaky"
         )
 
 

@@ -31,13 +31,13 @@ def _why(score: ImageScore) -> str:
     said = []
     if score.predicted is not None and score.predicted != score.label:
         probability = score.probabilities[score.predicted]
-        said.append(f"called {CLASSES[score.predicted]} with probability {probability:.2f}")
+        said.append(f"classified as {CLASSES[score.predicted]} with probability {probability:.2f}")
     if score.overlap and score.true_area == 0 and score.predicted_area > 0:
         said.append(f"{score.predicted_area:.1%} of it outlined, though there is no lesion")
     elif score.overlap and score.predicted_area == 0 and score.true_area > 0:
         said.append(f"no lesion outlined, though one covers {score.true_area:.1%} of it")
     elif score.overlap and score.overlap.dice == 0 and score.true_area > 0:
-        said.append("something else outlined, the lesion missed")
+        said.append("the lesion missed, something else outlined")
     elif score.overlap and score.overlap.dice <= 0.5:
         said.append(
             f"Dice {score.overlap.dice:.2f}, {score.predicted_area / score.true_area:.1f} times the lesion's area"

@@ -82,7 +82,7 @@ def read_predictions(path: Path) -> list[ImageScore]:
         raise UsageError(f"{path} does not exist; repeat the training that writes it") from None
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise UsageError(
-            f"{path} is damaged, or no table of predictions of this version ({error}); score the run again"
+            f"{path} is damaged, or not a table of predictions of this version ({error}); score the run again"
         ) from None
 
 

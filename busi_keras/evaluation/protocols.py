@@ -7,11 +7,11 @@ STRETCHED = {"seed": 224, "lesion-70-30": 256}
 compared at each image's own size."""
 
 HOW_TO_READ = {
-    "leaky": "Protocol leaky: near-duplicates of these images were trained on; the numbers are too good.",
-    "seed": "Protocol seed, as the original: near-duplicates stand on both sides of the split, epoch, temperature and "
-    "thresholds were chosen on the images scored here, and masks are compared at 224 x 224, stretched.",
-    "lesion-70-30": "Protocol lesion-70-30, as the public segmentation table: lesion images alone, near-duplicates "
-    "stand on both sides of the split, epoch, temperature and thresholds were chosen on the images scored here, and "
+    "leaky": "Protocol leaky: trained on near-duplicates of these images, so the numbers are too optimistic.",
+    "seed": "Protocol seed, as in the original: near-duplicates are on both sides of the split; the epoch, temperature "
+    "and thresholds were chosen on the images scored here; masks are compared at 224 x 224, stretched.",
+    "lesion-70-30": "Protocol lesion-70-30, as in the public segmentation table: lesion images only; near-duplicates "
+    "are on both sides of the split; the epoch, temperature and thresholds were chosen on the images scored here; "
     "masks are compared at 256 x 256, stretched.",
 }
 """A sentence on the protocols whose numbers flatter."""
@@ -26,5 +26,5 @@ def phantom_note(trained: str, scored: str) -> list[str]:
     if trained == scored == PHANTOM:
         return ["Phantoms: synthetic images, no evidence about patients."]
     if trained == PHANTOM:
-        return ["Trained on phantoms, synthetic images: no network for images of patients."]
+        return ["Trained on phantoms, synthetic images: not to be used on images of patients."]
     return ["Scored on phantoms, synthetic images: no evidence about patients."] if scored == PHANTOM else []

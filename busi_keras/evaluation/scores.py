@@ -98,8 +98,8 @@ def overlap(true: np.ndarray, predicted: np.ndarray) -> Overlap:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class against the rest. A score that is not defined is None: without images of the class or of the rest, all
-    but the recall, which needs no rest."""
+    """One class against the rest. A score that is not defined is None: precision, F1 and AUC need images of the rest,
+    recall, F1 and AUC images of the class."""
 
     precision: float | None
     recall: float | None
@@ -118,12 +118,12 @@ class Metrics:
         normal_clean: share of normal images whose predicted mask is empty.
         accuracy: share of images with the right class.
         macro_precision, macro_recall, macro_f1: means over the classes that have images; the precision is not defined
-            where one of them is never predicted.
+            where one of them is never predicted, precision and F1 where there is but one.
         weighted_precision, weighted_recall, weighted_f1: the same, each class by its share of the images.
         auc: one class against the rest.
         brier: mean squared distance of probabilities and truth, in [0, 2].
         calibration_error: distance of confidence and accuracy over 15 bins of equal mass, in [0, 1]; not defined where
-            all images are of one class, for which even calibrated probabilities need not match.
+            all images are of one class.
         malignant_average_precision, malignant_sensitivity_at_90_specificity, malignant_specificity_at_90_sensitivity:
             of the probability of malignant, against the rest.
         hd95_px, surface_distance_px: means over the `n_surface` images where both masks have a lesion, in pixels.
@@ -280,7 +280,7 @@ class ScoreTable:
         malignant = Ranking.of(self.probabilities[:, MALIGNANT], self.labels == MALIGNANT)
         values = (
             brier_score(self.probabilities, self.labels),
-            expected_calibration_error(self.probabilities, self.labels) if np.ptp(self.labels) else None,
+            expected_calibration_error(self.probabilities, self.labels),
             malignant.average_precision,
             malignant.sensitivity_at(0.9),
             malignant.specificity_at(0.9),

@@ -66,7 +66,7 @@ class Fold:
         if scored != split.scored or tuple(score.name for score in scores) != split.part(split.scored):
             raise UsageError(
                 f"{self.folder} was scored last on {scored} images that are not its {split.scored} part; "
-                f"python cli.py evaluate {self.folder} mends that"
+                f"python cli.py evaluate {self.folder} fixes that"
             )
         return scores
 
@@ -76,16 +76,14 @@ class Fold:
         try:
             return chosen_and_last([json.loads(line) for line in file.read_text().splitlines()])
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{file} is damaged ({error}); put a whole copy there, or train this fold anew") from None
+            raise UsageError(f"{file} is damaged ({error}); restore an intact copy, or train this fold again") from None
 
     def _scored_part(self) -> str:
         file = self.folder / "metrics.json"
         try:
             return str(json.loads(file.read_text())["split"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                f"{file} is damaged ({error}); python cli.py evaluate {self.folder} writes it anew"
-            ) from None
+            raise UsageError(f"{file} is damaged ({error}); python cli.py evaluate {self.folder} rewrites it") from None
 
 
 class StudyFolder:

@@ -75,7 +75,7 @@ class GradCam:
     def features(self, images: np.ndarray) -> Features:
         """What `of_features` explains: the part of the network before the label head, run on images."""
         if self._features is None:
-            raise UsageError("this network has no label head; give one that classifies, or explain its lesion")
+            raise UsageError("this network has no label head; use one that classifies, or explain its lesion")
         return self._features.predict_on_batch(images)
 
     def of_features(self, seen: Features, classes: np.ndarray) -> list[HeatMap]:

@@ -12,7 +12,7 @@ from busi_keras.imaging import MAX_MEGAPIXELS
 
 _ANIMATION_CONTROL = b"\x00\x00\x00\x08acTL"
 """Length and type of the chunk; the type alone stands in compressed pixels by chance, once in 65,000 images."""
-_ANIMATED = "is animated; save the frame you mean as an image of its own"
+_ANIMATED = "is animated; save the frame you want as a separate image"
 _PNG_ALPHA = (4, 6)  # colour types
 _BMP_HEADERS, _BMP_PLAIN, _BMP_BITS = (40, 124), 0, (8, 24, 32)
 
@@ -30,7 +30,7 @@ def decode(image_bytes: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
             the data are truncated or damaged.
     """
     header = ImageHeader(image_bytes)
-    with tf.control_dependencies([_refuse(header.kind == OTHER, row, "is no PNG, JPEG, BMP or GIF file")]):
+    with tf.control_dependencies([_refuse(header.kind == OTHER, row, "is not a PNG, JPEG, BMP or GIF file")]):
         header.kind = tf.identity(header.kind)
     height, width = header.size()
     too_large = height * width > MAX_MEGAPIXELS * 10**6

@@ -36,8 +36,8 @@ def run_under_tensorflow(module: str, model_file: Path, target: Path, *arguments
             raise UsageError(f"the disk is full, so {target} was not written; free some space and export again")
         if finished.returncode < 0:
             raise UsageError(
-                f"exporting {model_file} was killed by signal {-finished.returncode}, perhaps for want of memory; "
-                f"close other programs and run python cli.py export"
+                f"exporting {model_file} was killed by signal {-finished.returncode}, perhaps for lack of memory; "
+                f"close other programs and run python cli.py export {model_file}"
             )
         reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(f"{model_file} could not be exported to {target}: {reason}")

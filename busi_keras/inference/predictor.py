@@ -18,7 +18,9 @@ from busi_keras.inference.formats import open_model
 
 TRAINED_ON_PHANTOMS = "trained on phantoms, synthetic images: this says nothing about a patient"
 LESION_BUT_NORMAL = "mask and class disagree: a lesion is outlined, but the class is normal"
-NOT_LIKE_TRAINING = "not like the training images (novelty {novelty:.2f}, threshold {threshold:.2f}): do not trust it"
+NOT_LIKE_TRAINING = (
+    "unlike the training images (novelty {novelty:.2f}, threshold {threshold:.2f}): do not trust this result"
+)
 NO_LESION_BUT_CLASS = "mask and class disagree: no lesion is outlined, but the class is {label}"
 
 T = TypeVar("T")

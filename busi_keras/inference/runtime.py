@@ -32,6 +32,6 @@ def unreadable(path: Path, export_format: str, error: Exception) -> UsageError:
         return UsageError(f"{path} does not exist; make it: python cli.py export RUN --format {export_format}")
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UsageError(
-        f"{path} is damaged or no {export_format} model ({reason}); "
-        f"make it anew: python cli.py export RUN --format {export_format}"
+        f"{path} is damaged, or not in {export_format} format ({reason}); "
+        f"make it again: python cli.py export RUN --format {export_format}"
     )

@@ -112,7 +112,7 @@ class InstalledByPip:
         try:
             tensors = read_state_dict(file)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{error}; install {self._pip_name} anew") from error
+            raise UsageError(f"{error}; reinstall {self._pip_name}") from error
         top = ("_fc.weight", "_fc.bias")
         kept = {name: one for name, one in tensors.items() if name not in top and "num_batches" not in name}
         return [_as_keras_has_it(name, one) for name, one in kept.items()]

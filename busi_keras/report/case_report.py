@@ -201,7 +201,7 @@ class CaseReport:
             *_wrapped(f"Model: {self.model}"),
             f"Software: {self.software}",
             f"Date: {self.date}",
-            f"{RESEARCH_USE} A research tool, no medical device.",
+            f"{RESEARCH_USE} A research tool, not a medical device.",
         ]
 
     def _threshold_json(self) -> dict[str, Any] | None:

@@ -79,7 +79,7 @@ def _panels(data: PanelData, colour_map: str) -> Figure:
     FigureCanvasAgg(figure)
     drawn = _draw_row(list(figure.subplots(1, count)), data, colour_map)
     if drawn is not None:
-        figure.colorbar(drawn, ax=drawn.axes, shrink=0.7, label="share of the largest value")
+        figure.colorbar(drawn, ax=drawn.axes, shrink=0.7, label="fraction of the maximum")
     probabilities = ", ".join(f"{n} {p:.2f}" for n, p in zip(CLASSES, data.prediction.probabilities, strict=True))
     figure.suptitle(". ".join([probabilities, *data.prediction.warnings, RESEARCH_USE]), fontsize=9, wrap=True)
     return figure
@@ -109,7 +109,7 @@ def draw_contact_sheet(rows: Sequence[tuple[str, PanelData]], path: Path, colour
         axes[0].text(-0.04, 0.5, name, transform=axes[0].transAxes, rotation=90, ha="right", va="center", fontsize=8)
     if maps:
         figure.colorbar(
-            maps[0], ax=list(grid[:, -1]), shrink=min(1.0, 1.6 / len(rows)), label="share of the largest value"
+            maps[0], ax=list(grid[:, -1]), shrink=min(1.0, 1.6 / len(rows)), label="fraction of the maximum"
         )
     figure.suptitle(". ".join([*_whose_warnings(rows), RESEARCH_USE]), fontsize=9, wrap=True)
     figure.savefig(path, dpi=SHEET_DPI)
@@ -138,7 +138,7 @@ def _draw_row(axes: list[Axes], data: PanelData, colour_map: str) -> AxesImage |
         axis.text(
             0.5,
             0.5,
-            f"no place in the image\nspeaks for {data.target}",
+            f"no region of the image\nsupports {data.target}",
             transform=axis.transAxes,
             ha="center",
             color="white",

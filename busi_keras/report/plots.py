@@ -101,10 +101,11 @@ def plot_reliability(scores: Sequence[ImageScore], path: Path) -> None:
     bins = reliability(probabilities, labels, max(1, min(BINS, len(labels) // LEAST_IN_BIN)))
     error = expected_calibration_error(probabilities, labels)
     of_bins = "" if len(bins) == BINS else f" ({BINS} bins)"
+    of_all = "of one class" if error is None else f"expected calibration error {error:.3f}{of_bins}"
     sizes = " or ".join(map(str, sorted({one.count for one in bins})))
     figure = _figure(5.5, 5)
     axis = figure.subplots()
-    axis.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="what it should be")
+    axis.plot([0, 1], [0, 1], color="0.7", linewidth=1, label="perfect calibration")
     axis.plot(
         [one.confidence for one in bins],
         [one.accuracy for one in bins],
@@ -115,7 +116,7 @@ def plot_reliability(scores: Sequence[ImageScore], path: Path) -> None:
     axis.set(
         xlabel="mean probability of the predicted class",
         ylabel="share of images with the right class",
-        title=f"{len(scores)} images, expected calibration error {error:.3f}{of_bins}",
+        title=f"{len(scores)} images, {of_all}",
         xlim=(1 / len(CLASSES), 1.02),
         ylim=(0, 1.02),
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from busi_keras.card import RESEARCH_USE
-from busi_keras.config import CLASSES, Experiment
+from busi_keras.config import CLASSES, PHANTOM, Experiment
 from busi_keras.data.split import PARTS
 from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.history import chosen_and_last
@@ -16,18 +16,18 @@ from busi_keras.training.run import Run
 ORIGINAL = """\
 | system | Dice | IoU | accuracy | note |
 |---|---|---|---|---|
-| original U-Net | 0.6506 | 0.5060 | | ImageNet ResNet50, 15 epochs, 224 px, as all rows of the original |
+| original U-Net | 0.6506 | 0.5060 | | ImageNet ResNet50, 15 epochs, 224 px, as in all rows of the original |
 | original ResNet50 | | | 0.9272 | n = 316: mask files were counted as images; not a real result |
 | original multitask | 0.6506 | 0.5060 | 0.9272 | same flaw |
 | original multitask-cnn + Grad-CAM | 0.6502 | 0.5564 | 0.9104 | n = 156; the epoch was chosen on the images scored |
 """
 
 HEAT_MAP_LEGEND = (
-    "Grad-CAM of the predicted class, means over images, their number in brackets. Against the true mask: the share of "
-    "the map inside the lesion, and what a map without regard to the image would have; whether its largest value lies "
-    "in the lesion; IoU of the lesion and the half-maximum region. Without it: mean probability while the hottest "
-    "pixels are blurred first (deletion, low is right) and come back first (insertion, high is right); rank "
-    "correlation with the maps of random label heads (near 0 is right). `evaluate` fills the last three."
+    "Grad-CAM of the predicted class, means over images, their number in brackets. With the true mask: the share of "
+    "the map inside the lesion, and what a map that ignores the image would have; whether its largest value lies "
+    "in the lesion; IoU of the lesion and the half-maximum region. Without it: mean probability as the hottest pixels "
+    "are blurred first (deletion, lower is better) or restored first (insertion, higher is better); rank "
+    "correlation with the maps of random label heads (should be near 0). `evaluate` fills in the last three."
 )
 
 PHANTOM_WARNING = "**Trained and scored on phantoms, synthetic images: these numbers say nothing about patients.**"
@@ -78,15 +78,15 @@ def _page(
     blocks = [
         f"# {experiment.approach} on {experiment.data}",
         RESEARCH_USE,
-        *([PHANTOM_WARNING] if experiment.data == "phantom" else []),
+        *([PHANTOM_WARNING] if experiment.data == PHANTOM else []),
         f"Scored on {total} {scored} images ({_counts(metrics)}). {note}".strip(),
         "## Scores",
         _headline(experiment, metrics),
-        "Dice and IoU are means over images, at threshold 0.5; an empty prediction on an empty mask counts 1.",
+        "Dice and IoU are means over images, at threshold 0.5; an empty prediction on an empty mask counts as 1.",
         "## Next to the original project",
         ORIGINAL + f"| this run | {_number(metrics.dice)} | {_number(metrics.iou)} | {_number(metrics.accuracy)} | "
-        f"n = {total}{' phantoms' if experiment.data == 'phantom' else ''}, {scored}; protocol {experiment.protocol} |",
-        "Other images, another split: only protocol `seed` is scored on the same images as the original's last row.",
+        f"n = {total}{' phantoms' if experiment.data == PHANTOM else ''}, {scored}; protocol {experiment.protocol} |",
+        "Different images and split: only protocol `seed` is scored on the same images as the original's last row.",
         "## Classes",
         _classes(metrics),
         "## Heat maps",
@@ -121,7 +121,7 @@ def _headline(experiment: Experiment, metrics: Metrics) -> str:
         ("pixel sensitivity", metrics.pixel_sensitivity),
         ("pixel precision", metrics.pixel_precision),
         ("lesions found, at IoU > 0.3", metrics.lesions_found),
-        ("false finds an image", metrics.false_finds),
+        ("false finds per image", metrics.false_finds),
     ]
     return "| score | value |\n|---|---|\n" + "\n".join(f"| {name} | {_number(value)} |" for name, value in lines)
 

@@ -34,7 +34,7 @@ def public_table(ours: dict[str, PublicScores]) -> str:
     for name, both in ours.items():
         networks |= {name: both.image_by_image, f"{name}, the pixels of 8 images pooled": both.in_eights}
     rows = [f"| {name} | {_shown(one)} |" for name, one in networks.items()]
-    lead = "Mean ± standard deviation over three splits, image by image, as the published pairs of IoU and F1 must be:"
+    lead = "Mean ± standard deviation over three splits, image by image, as the published pairs of IoU and F1 imply:"
     return "\n".join([lead, "", "| network | IoU | F1 |", "|---|---|---|", *rows])
 
 
@@ -77,8 +77,8 @@ def _without_surface(metrics: Metrics) -> list[str]:
     if metrics.dice is None:
         return []
     left_out = sum(metrics.n.values()) - metrics.n_surface
-    return ["", f"HD95 and surface distance are of the {metrics.n_surface} images where true and predicted mask have a "
-            f"lesion; {left_out} have none of the two, or only one."]  # fmt: skip
+    return ["", f"HD95 and surface distance are means over the {metrics.n_surface} scores where both the true and the "
+            f"predicted mask have a lesion; in the other {left_out} one or both are empty."]  # fmt: skip
 
 
 def _subsets(study: Study) -> str:

@@ -100,9 +100,9 @@ class Checkpoints:
                 log.warning("%s; going back to the checkpoint before %s", error, path.name)
                 damaged_best.append(error)
         if damaged_best:
+            left = ", ".join(map(str, self._paths()))
             raise UsageError(
-                f"{damaged_best[0]}; put a whole copy of it back, or remove {self._folder / self._stage}-*.npz to "
-                f"train {self._stage} from the beginning"
+                f"{damaged_best[0]}; restore an intact copy, or remove {left} to train {self._stage} from the beginning"
             )
         if damaged:
             log.warning("no whole checkpoint of %s is left; it starts from the beginning", self._stage)

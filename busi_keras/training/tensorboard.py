@@ -22,7 +22,7 @@ class TensorBoardLog:
             import tensorflow as tf
         except ImportError as error:
             raise UsageError(
-                f"--tensorboard needs {error.name}, which is not installed; pip install tensorboard "
+                f"--tensorboard needs {error.name or error}, which is not installed; pip install tensorboard "
                 "'tensorflow==2.21.*', or leave it out"
             ) from None
         self._folder, self._summary = folder, tf.summary

@@ -99,7 +99,7 @@ class PredictionAnswer:
 
     Attributes:
         mask_png: the mask, 0 and 255, in base64.
-        heat_map_png: Grad-CAM of the class, grey, 0-255, in base64; null where nothing speaks for the class.
+        heat_map_png: Grad-CAM of the class, grey, 0-255, in base64; null if nothing supports the class.
     """
 
     frame: int

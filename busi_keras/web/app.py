@@ -29,7 +29,7 @@ from busi_keras.web.upload_routes import BrokenOffError, TooLargeError
 log = logging.getLogger(__name__)
 DESCRIPTION = f"""Breast-ultrasound analysis: outline, class, heat map, report. **{RESEARCH_USE}**
 
-`POST /api/predictions` takes an image and keeps nothing. The page's own way is a session (`POST /api/session`, a
+`POST /api/predictions` takes an image and keeps nothing. The page itself uses a session (`POST /api/session`, a
 cookie), which holds uploads and cases until it ends. Errors are `{{"error": "a sentence"}}`."""
 MODEL_LOADING_SECONDS = 2
 CLIENT_CLOSED_REQUEST = 499
@@ -103,7 +103,7 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(OSError)
     async def storage(request: Request, error: OSError) -> Response:
         if isinstance(error, FileNotFoundError):
-            return _error(404, "this image was removed meanwhile")
+            return _error(404, "this image has since been removed")
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _error(507, "the server's memory for images is full; remove some, or end the session")
         raise error
@@ -111,12 +111,12 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(UnwritableError)
     async def unwritable(request: Request, error: UnwritableError) -> Response:
         log.error("%s", error)
-        return _error(507, "the server's disk is full or refuses to be written to: nothing was saved; tell who runs it")
+        return _error(507, "the server's disk is full or not writable: nothing was saved; tell its operator")
 
     @app.exception_handler(UnreadableIndexError)
     async def unreadable(request: Request, error: UnreadableIndexError) -> Response:
         log.error("%s", error)
-        return _error(500, "the server's folder of corrections is damaged: nothing was saved; tell who runs it")
+        return _error(500, "the server's folder of corrections is damaged: nothing was saved; tell its operator")
 
     @app.exception_handler(ClientDisconnect)
     async def left(request: Request, error: ClientDisconnect) -> Response:
@@ -125,7 +125,7 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def wrong_request(request: Request, error: RequestValidationError) -> Response:
         where = ", ".join(sorted({".".join(map(str, one["loc"])) for one in error.errors()}))
-        return _error(422, f"the request is not as openapi.json describes it: {where}")
+        return _error(422, f"the request does not match openapi.json: {where}")
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
@@ -133,7 +133,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        return _error(500, "something went wrong in the server, and its log says what; the page can be used on")
+        return _error(500, "something went wrong on the server (its log has details); you can keep using the page")
 
 
 def _sentence(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -109,7 +109,7 @@ def heat_map(key: str, service: TheService, session: TheSession) -> Response:
     """Grad-CAM of the class, in colours (viridis)."""
     case = session.case(key)
     if not case.has_heat_map:
-        raise NotThereError("no place in this image speaks for the class, so there is no heat map")
+        raise NotThereError("no region of this image supports the class, so there is no heat map")
     with _place(case, service):
         grey = read_image((case.folder / "heat_map.png").read_bytes())[..., 0]
         return Response(encode_png(_colours()[grey]), media_type="image/png")
@@ -167,7 +167,7 @@ def dicom_results(key: str, service: TheService, session: TheSession) -> Respons
     },
 )
 async def correct(key: str, said: CorrectionRequest, service: TheService, session: TheSession) -> CorrectionAnswer:
-    """Say what is right instead: a class and a mask. Saved in BUSI's layout where the server has a folder for it."""
+    """Correct a case: the right class and mask. Saved in BUSI's layout where the server has a folder for it."""
     case = session.case(key)
     drawn = await in_thread(_drawn_mask, said, case)
     service.sessions.check_bytes(0 if drawn is None else drawn.size // PIXELS_A_MASK_BYTE)
@@ -200,7 +200,7 @@ def _save(case: Case, said: CorrectionRequest, service: Service, mask: np.ndarra
     saved = None
     if service.settings.corrections is not None:
         if case.may_name_patient and not said.no_name:
-            raise UsageError("a name may be written on this image; look at it, and say that there is none")
+            raise UsageError("a name may be visible in this image; check it, and confirm that there is none")
         provenance = Provenance(case.finding.label, service.model.version, _now(), mask is not None)
         saved = str(
             save_correction(

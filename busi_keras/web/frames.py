@@ -18,7 +18,7 @@ _ZIP = b"PK\x03\x04"
 _BEGINNING = 132
 """Bytes: DICOM's mark ends there."""
 
-MAY_NAME_PATIENT = "the file does not say that no text is burnt in: a name may be written on the image"
+MAY_NAME_PATIENT = "the file does not rule out burnt-in text: a name may be visible in the image"
 
 
 @dataclass(frozen=True)

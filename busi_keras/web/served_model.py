@@ -61,10 +61,10 @@ class ServedModel:
         now = _stamps(self.path)
         if now == self._seen:
             return None
-        what = "is not there any more" if not now else "was replaced"
+        what = "has disappeared" if not now else "has been replaced"
         return (
             f"The model's file {what} since the server started. Results still come from the model that was loaded; "
-            "start the server again to change it."
+            "restart the server to change that."
         )
 
     def _prepare(self, finished: Callable[[], None]) -> None:

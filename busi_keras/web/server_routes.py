@@ -61,7 +61,7 @@ async def metrics(service: TheService) -> Response:
 
 @router.get("/api/model", responses={503: {"model": ErrorAnswer}}, tags=["server"])
 def model(service: TheService) -> ModelAnswer:
-    """The model behind the page: which one, its thresholds and scores, and what one must know of it."""
+    """The model behind the page: which one, its thresholds and scores, and what to know about it."""
     _ = service.queue
     card, change = service.model.card, service.model.file_change()
     return ModelAnswer(
@@ -103,7 +103,7 @@ async def sign_in(given: SignIn, request: Request, service: TheService) -> Respo
 
 @router.get("/api/session", status_code=204, responses={410: {"model": ErrorAnswer}}, tags=["session"])
 def keep_session(session: TheSession) -> None:
-    """Say that the session is still wanted: 204; 410 where it has ended."""
+    """Keep the session alive: 204; 410 if it has ended."""
 
 
 @router.post("/api/session", status_code=204, tags=["session"])
@@ -116,7 +116,7 @@ async def start_session(request: Request, service: TheService) -> Response:
 
 @router.delete("/api/session", status_code=204, tags=["session"])
 async def end_session(service: TheService, session: TheSession) -> Response:
-    """End the session: all of its images go."""
+    """End the session: all of its images are deleted."""
     service.sessions.end(session)
     response = Response(status_code=204)
     response.delete_cookie(service.settings.cookie, samesite="strict", httponly=True)

@@ -83,13 +83,13 @@ class Session:
     def upload(self, key: str) -> Upload:
         """An upload; raises `NotThereError`."""
         if key not in self.uploads:
-            raise NotThereError("this upload is not there any more; drop the file again")
+            raise NotThereError("this upload no longer exists; drop the file again")
         return self.uploads[key]
 
     def case(self, key: str) -> Case:
         """A case; raises `NotThereError`."""
         if key not in self.cases:
-            raise NotThereError("this case is not there any more; drop the image again")
+            raise NotThereError("this case no longer exists; drop the image again")
         return self.cases[key]
 
     def remove_upload(self, key: str) -> None:

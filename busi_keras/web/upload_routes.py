@@ -35,9 +35,9 @@ FILE_BODY: dict[str, Any] = {
 }
 BAD_FILE: dict[int | str, dict[str, Any]] = {
     413: {"model": ErrorAnswer, "description": "The file is larger than the server takes."},
-    422: {"model": ErrorAnswer, "description": "It is no image, or one of a kind that is refused."},
+    422: {"model": ErrorAnswer, "description": "It is not an image, or is of a kind that is refused."},
     503: {"model": ErrorAnswer, "description": "Too many images are waiting; ask again after `Retry-After` seconds."},
-    507: {"model": ErrorAnswer, "description": "The session, or the server, holds as much as it may."},
+    507: {"model": ErrorAnswer, "description": "The session or the server is full."},
 }
 
 router = APIRouter()
@@ -118,7 +118,7 @@ async def _add_case(key: str, given: Upload, index: int, service: Service, sessi
             session.cases[case.key] = case
     except UsageError:
         if not given.file.exists():
-            raise NotThereError("this upload was removed meanwhile; drop the file again") from None
+            raise NotThereError("this upload has since been removed; drop the file again") from None
         session.frame_done(key, index)
         raise
     session.frame_done(key, index)
@@ -182,7 +182,7 @@ async def _receive(request: Request, service: Service, arriving: Arriving, file:
                 stream.write(chunk)
         complete = True
     except TimeoutError:
-        raise BrokenOffError("the upload broke off; drop the file again") from None
+        raise BrokenOffError("the upload was interrupted; drop the file again") from None
     finally:
         if not complete:
             file.unlink(missing_ok=True)

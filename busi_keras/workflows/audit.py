@@ -9,7 +9,7 @@ import numpy as np
 
 from busi_keras.config import CLASSES
 from busi_keras.data.audit import Audit, ImageFacts, audit
-from busi_keras.data.busi import Record, passed_over, read_busi
+from busi_keras.data.busi import Record, masks_alone, read_busi
 from busi_keras.data.split import read_parts
 from busi_keras.errors import UsageError
 from busi_keras.files import UTF8, replacing, write_text
@@ -31,7 +31,7 @@ class Audited:
     def to_json(self) -> dict[str, Any]:
         """What `data audit --json` prints."""
         images = [asdict(image) | {"label": CLASSES[image.label]} for image in self.audit.images]
-        found = asdict(self.audit) | {"images": images}
+        found = asdict(self.audit) | {"images": images, "classes_without_images": self.audit.classes_without_images}
         return {**found, "distorts": self.audit.distorts, "page": str(self.page), "table": str(self.table)}
 
     def summary(self) -> str:
@@ -40,10 +40,14 @@ class Audited:
         problems = [problem for image in found.images for problem in image.problems]
         lines = [
             f"{len(found.images)} images, {sum(map(len, found.groups))} of them in {len(found.groups)} groups of "
-            f"near-duplicates, {len(found.identical)} groups equal pixel for pixel",
-            *(f"one frame, different labels: {', '.join(group)}" for group in found.conflicts),
+            f"near-duplicates, {len(found.identical)} groups identical pixel for pixel",
+            *(f"same frame, different labels: {', '.join(group)}" for group in found.conflicts),
             *(f"leak: {leak}" for leak in found.leaks),
-            *found.passed_over,
+            *(f"{file} is a mask whose image is missing" for file in found.masks_alone),
+            *(
+                f"no image of class {name}: only protocol lesion-70-30 and --external accept such a folder"
+                for name in found.classes_without_images
+            ),
             *problems,
             f"page: {self.page}; table: {self.table}",
         ]
@@ -69,14 +73,14 @@ def audit_folder(folder: Path, output: Path, split: Path | None = None) -> Audit
     if unknown:
         raise UsageError(f"{split} names {min(unknown)}, which {folder} lacks; audit the folder that was split")
     thumbnails: dict[str, bytes] = {}
-    with progress_bar("looking at images, and for near-duplicates", len(records)) as advance:
+    with progress_bar("checking images, looking for near-duplicates", len(records)) as advance:
 
         def seen(record: Record, image: np.ndarray | None) -> None:
             if image is not None:
                 thumbnails[record.name] = thumbnail(image)
             advance()
 
-        found = replace(audit(records, parts, seen), passed_over=tuple(passed_over(folder)))
+        found = replace(audit(records, parts, seen), masks_alone=tuple(map(str, masks_alone(folder))))
     audited = Audited(folder, found, output / "audit.html", output / "images.csv")
     write_text(audited.page, audit_page(str(folder), found, thumbnails))
     with replacing(audited.table) as part, part.open("w", newline="", **UTF8) as stream:

@@ -37,4 +37,5 @@ def compare(
         raise UsageError(
             f"{first} and {second} are not complete; repeat their `study --protocol external --external ...`"
         )
-    return compare_studies(*studies, known[0].groups(), common, resamples, duplicated, known[0].patients())
+    patients = [group for study in studies for group in study.patients()]
+    return compare_studies(*studies, known[0].groups(), common, resamples, duplicated, patients)

@@ -11,7 +11,7 @@ from busi_keras.config import CLASSES, NORMAL, PHANTOM, Experiment
 from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_busi, read_sample
 from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
 from busi_keras.data.patients import patients_among, united
-from busi_keras.data.source import Source, find_source
+from busi_keras.data.source import Source, find_source, is_demonstration
 from busi_keras.data.split import (
     PARTS,
     Split,
@@ -35,18 +35,19 @@ def source_of(run: Run, data: str) -> Source:
     """The images of a run that has begun: `auto` means the folder it began with, if that is known.
 
     Raises:
-        UsageError: that folder is no longer there; phantoms are made anew.
+        UsageError: that folder is no longer there; the phantoms of the demonstration are made anew.
     """
+    folder = run.data_folder
     if data != "auto":
         return find_source(data)
-    if run.experiment.data == PHANTOM and not (run.data_folder and run.data_folder.is_dir()):
-        return find_source(PHANTOM)
-    if run.data_folder and not run.data_folder.is_dir():
+    if folder and folder.is_dir():
+        return find_source(str(folder))
+    if folder and not is_demonstration(folder):
         raise UsageError(
-            f"{run.folder} was begun on {run.data_folder}, which is not there; put it back, or name the folder of the "
-            "same files with --data"
+            f"{run.folder} was begun on {folder}, which is not there; put it back, or name the folder of the same "
+            "files with --data"
         )
-    return find_source(str(run.data_folder or data))
+    return find_source(PHANTOM if run.experiment.data == PHANTOM else "auto")
 
 
 def records_of(run: Run, data: str) -> list[Record]:
@@ -62,7 +63,7 @@ def records_of(run: Run, data: str) -> list[Record]:
     records = source.records()
     if fingerprint(records) != run.experiment.fingerprint:
         raise UsageError(
-            f"{run.folder} was trained on {run.experiment.data}, but the files in {source.folder} are others; "
+            f"{run.folder} was trained on {run.experiment.data}, but the files in {source.folder} are different; "
             "name the folder it was trained on with --data"
         )
     return records
@@ -219,9 +220,7 @@ def _require_classes(records: Sequence[Record], classes: Sequence[str]) -> None:
     counts = class_counts(records)
     for name in classes:
         if counts[name] == 0:
-            raise UsageError(
-                f"class {name} has no image that can be used; {' and '.join(classes)} are trained, so give some of it"
-            )
+            raise UsageError(f"class {name} has no usable image, but {' and '.join(classes)} are trained; add some")
 
 
 def _report(problems: Mapping[str, str], skip_bad: bool, total: int) -> None:
@@ -231,7 +230,7 @@ def _report(problems: Mapping[str, str], skip_bad: bool, total: int) -> None:
         log.warning("cannot be used: %s", problem)
     if not skip_bad:
         listed = f"{len(problems)} of {total} images cannot be used: {_few(problems)}"
-        raise UsageError(f"{listed}; mend them, or leave them out with --skip-bad")
+        raise UsageError(f"{listed}; fix them, or leave them out with --skip-bad")
     log.warning("%d of %d images are left out (--skip-bad)", len(problems), total)
 
 

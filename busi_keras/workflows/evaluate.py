@@ -72,7 +72,7 @@ def metrics_summary(metrics: Mapping[str, Any]) -> str:
         "macro F1": metrics["macro_f1"],
         "AUC malignant against the rest": metrics["auc"]["malignant"],
         "calibration error": metrics["calibration_error"],
-        "said to be unlike the training": metrics.get("novel"),
+        "flagged as unlike the training": metrics.get("novel"),
     }
     lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
     lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
@@ -172,10 +172,10 @@ def collapses(scores: Sequence[ImageScore]) -> list[str]:
     """A sentence for each way in which a network says the same of every image: no mean shows that."""
     found = []
     if any(score.true_area for score in scores) and not any(score.predicted_area for score in scores):
-        found.append("The network outlines nothing in any image; its Dice is the share of normal images.")
+        found.append("The network outlines no lesion in any image; its Dice is just the proportion of normal images.")
     predicted = {score.predicted for score in scores}
     if len(predicted) == 1 < len({score.label for score in scores}) and None not in predicted:
-        found.append(f"The network calls every image {CLASSES[scores[0].predicted or 0]}.")
+        found.append(f"The network classifies every image as {CLASSES[scores[0].predicted or 0]}.")
     return found
 
 

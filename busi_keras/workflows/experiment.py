@@ -48,14 +48,14 @@ def require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
     ):
         default = Experiment.__dataclass_fields__[name].default
         if not of_use and given.get(name, default) != default:
-            raise UsageError(f"--{name} is {given[name]}, but {reason}, or leave --{name} away")
+            raise UsageError(f"--{name} is {given[name]}, but {reason}, or leave --{name} out")
 
 
 def require_folds(protocol: str, asked: int | None) -> None:
     """Refuses another number of folds where the protocol fixes it."""
     fixed = PROTOCOL_PRESETS.get(protocol, {}).get("folds")
     if fixed and asked not in (None, fixed):
-        raise UsageError(f"--folds is {asked}; protocol {protocol} has {fixed} splits: leave --folds away")
+        raise UsageError(f"--folds is {asked}; protocol {protocol} has {fixed} splits: leave --folds out")
 
 
 def without_auto(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def resumed_experiment(given: Mapping[str, Any], run: Run, found: Mapping[str, A
     """
     stored = run.experiment
     if stored.fingerprint != found["fingerprint"]:
-        raise UsageError(f"{run.folder} was begun on other files than these; name its own with --data")
+        raise UsageError(f"{run.folder} was begun with different files; name its own folder with --data")
     options = without_auto(given)
     if options.get("weights") not in (None, "none", "imagenet"):
         options["weights"] = resolve_weights(options["weights"], stored.backbone)
@@ -118,5 +118,5 @@ def _require_no_pretrained_encoder(given: Mapping[str, Any]) -> None:
         if given.get(name, default := Experiment.__dataclass_fields__[name].default) != default:
             raise UsageError(
                 f"--{name.replace('_', '-')} is for a pretrained backbone, and this one starts from scratch; give "
-                "--weights imagenet or FILE, or leave it away"
+                "--weights imagenet or FILE, or leave it out"
             )

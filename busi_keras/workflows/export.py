@@ -20,8 +20,8 @@ FORMATS = (SAVED_MODEL, *ENGINE_FILES)
 SAVED_MODELS = Path("saved_models")
 CALIBRATION_IMAGES = 200
 COARSE_WEIGHTS = (
-    "openvino-int8-avx2 has 7-bit weights, which cost more than 8-bit ones: score it on images of yours, and take "
-    "openvino-int8 where the processor has VNNI, else openvino"
+    "openvino-int8-avx2 has 7-bit weights, which lose more accuracy than 8-bit ones: score it on your images, and use "
+    "openvino-int8 if the processor has VNNI, otherwise openvino"
 )
 
 
@@ -44,9 +44,9 @@ def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None 
         raise UsageError(f"--format is {export_format}; it must be one of {', '.join(FORMATS)}")
     weight_bits = ENGINE_FILES[export_format].weight_bits if export_format in ENGINE_FILES else None
     if data != "auto" and not weight_bits:
-        raise UsageError(f"--data is {data}, but only int8 formats look at images; leave it away")
+        raise UsageError(f"--data is {data}, but only int8 formats use images; leave it out")
     model_file = run / "model.keras" if run.is_dir() else run
-    if run.is_dir() and not model_file.exists():
+    if Run(run).experiment_file.exists() and not model_file.exists():
         raise UsageError(
             f"{run} has no finished model; finish its training: python cli.py train --run-dir {run} --resume"
         )

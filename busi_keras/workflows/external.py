@@ -70,7 +70,7 @@ def score_external(study: StudyFolder, folder: Path, data: str = "auto") -> None
     if before is not None:
         if before.fingerprint != found:
             raise UsageError(
-                f"{study.external} has scores of {before.name}, and the files in {folder} are others; "
+                f"{study.external} has scores of {before.name}, but the files in {folder} are different; "
                 "name that folder with --external, or a new --output"
             )
         return

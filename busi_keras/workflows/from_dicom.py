@@ -69,8 +69,8 @@ class Conversions:
         lesions = sum(label != "normal" for label in images.values())
         if lesions:
             lines.append(
-                f"DICOM carries no masks: before training, draw one for each of {lesions} benign and malignant images, "
-                "as NAME_mask.png beside it; what is written inside the scan area is still to be seen"
+                f"DICOM carries no masks: before training, draw one for each of the {lesions} lesion images, "
+                "as NAME_mask.png beside it; any text inside the scan area is still visible"
             )
         return "\n".join(lines)
 
@@ -129,7 +129,7 @@ def dicom_files(folder: Path) -> list[Path]:
         UsageError: there is no such folder, or no DICOM file in it.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder; name one that holds DICOM files")
+        raise UsageError(f"{folder} is not a folder; name one that holds DICOM files")
     found = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".") and is_dicom(path)]
     if not found:
         raise UsageError(f"{folder} holds no DICOM file; name another folder")
@@ -155,7 +155,7 @@ def read_labels(table: Path) -> dict[str, tuple[int, str]]:
     except OSError as error:
         raise UsageError(f"{table} cannot be read ({error.strerror}); name a CSV table") from None
     except (UnicodeDecodeError, csv.Error):
-        raise UsageError(f"{table} is no CSV table in UTF-8; save it as one") from None
+        raise UsageError(f"{table} is not a CSV table in UTF-8; save it as one") from None
 
 
 def match_labels(
@@ -174,7 +174,7 @@ def match_labels(
             found = f"{len(meant)} files in {folder} have" if meant else f"no DICOM file in {folder} has"
             problem = f"{found} this name; give its path in the folder"
         elif label_of.setdefault(meant[0], label) != label:
-            problem = "the file has another class by another line; mend one"
+            problem = "another line gives this file a different class; fix one"
         else:
             continue
         failed.append(Failed(folder / name, f"line {line} of {table}: {problem}"))
@@ -189,7 +189,7 @@ def _labels(rows: Iterator[tuple[int, dict[str, str]]], table: Path) -> dict[str
         if label not in CLASSES or not name:
             raise UsageError(f"line {line} of {table} names no file or no class; give one of {', '.join(CLASSES)}")
         if labels.get(name, (line, label))[1] != label:
-            raise UsageError(f"line {line} of {table} gives a file another class than line {labels[name][0]}; mend one")
+            raise UsageError(f"line {line} of {table} contradicts line {labels[name][0]} on a file's class; fix one")
         labels[name] = line, label
     return labels
 
@@ -224,12 +224,12 @@ def _refuse_burnt_in(ultrasound: Ultrasound, path: Path) -> None:
         return
     if ultrasound.burnt_in:
         raise UsageError(
-            f"{path} is flagged with burnt-in annotation, which may name a patient; look at it, and take it with "
+            f"{path} is flagged with burnt-in annotation, which may name a patient; check it, and accept it with "
             "--allow-burnt-in"
         )
     raise UsageError(
         f"{path} names no scan area and does not say that it is free of burnt-in annotation, which may name a patient; "
-        "look at it, and take it with --allow-burnt-in"
+        "check it, and accept it with --allow-burnt-in"
     )
 
 

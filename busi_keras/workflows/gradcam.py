@@ -30,7 +30,7 @@ MEASURES = {
     "iou": "IoU",
     "deletion": "deletion",
     "insertion": "insertion",
-    "randomization": "like a random head's",
+    "randomization": "correlation with random heads",
 }
 SHEET_ROWS = 8
 
@@ -69,7 +69,7 @@ class Explained:
     def summary(self) -> str:
         """A line: the figure, what it explains, and whether to believe it; and a line for each warning."""
         if self.flat:
-            said = [f"no heat map: no place in the image speaks for {self.target}"]
+            said = [f"no heat map: no region of the image supports {self.target}"]
         else:
             numbers = self.faithfulness.numbers()
             said = [f"heat map for {self.target}"]

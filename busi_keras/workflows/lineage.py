@@ -6,7 +6,7 @@ from busi_keras.card import read_card
 from busi_keras.config import Experiment
 from busi_keras.errors import UsageError
 
-UNKNOWN = "does not say what it was trained on, perhaps on images that are held out here"
+UNKNOWN = "does not say what it was trained on, possibly images that are held out here"
 
 
 def trained_on(experiment: Experiment) -> dict[str, str] | None:
@@ -33,7 +33,7 @@ def seen_before(weights: str, fingerprint: str, data: str) -> str:
     if seen is None:
         return UNKNOWN
     if fingerprint in seen or data in seen.values():
-        return f"was trained on {seen.get(fingerprint, data)}, perhaps on images that are held out here"
+        return f"was trained on {seen.get(fingerprint, data)}, possibly on images that are held out here"
     return ""
 
 

@@ -23,8 +23,8 @@ from busi_keras.workflows.predict_dicom import predict_ultrasound
 from busi_keras.workflows.predicted import Failed, Predicted, Predictions, has_tables, write_tables
 
 WITHHELD = (
-    "a name may be written on the image, so the overlay shows the outline alone; look at the image, and take "
-    "--allow-burnt-in where none is"
+    "a name may be visible in the image, so the overlay shows only the outline; check the image, and use "
+    "--allow-burnt-in if there is none"
 )
 TABLES_EVERY_S = 5.0
 WRITING_SHARE = 20

@@ -152,7 +152,8 @@ def _line(one: Predicted) -> str:
     several = len(one.frames) > 1
     lesion = "no lesion outlined"
     if several and not one.lesions:
-        lesion += f" in any of {len(one.frames)} frames; frame {one.frames[0].number} is the most probably malignant"
+        number = one.frames[0].number
+        lesion += f" in any of {len(one.frames)} frames; frame {number} has the highest probability of malignant"
     if one.lesions:
         lesion = f"lesion {list(one.lesions[0].box)} px" + (
             f" and {len(one.lesions) - 1} more" * (len(one.lesions) > 1)

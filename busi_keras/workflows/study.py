@@ -103,7 +103,7 @@ def _protocol(protocol: str, external: Path | None) -> str:
 def _folds(protocol: str, asked: int | None) -> int:
     if protocol not in FOLDED_PROTOCOLS:
         if asked is not None:
-            raise UsageError(f"--folds is {asked}, but protocol {protocol} has no folds; leave --folds away")
+            raise UsageError(f"--folds is {asked}, but protocol {protocol} has no folds; leave --folds out")
         return 1
     require_folds(protocol, asked)
     folds: int = PROTOCOL_PRESETS.get(protocol, {}).get("folds") or (Experiment.folds if asked is None else asked)
@@ -134,7 +134,7 @@ def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str
     if study.begun():
         if not fold.begun:
             options = {**_as_begun(study.experiment), **options}
-        data = str(source_of(Run(study.begun()[0].folder), data).folder)
+        data = str(source_of(Run(study.begun()[0].folder), data).folder.resolve())
     whole = options.get("limit") is None and options["protocol"] != "external"
     known = study.groups() if whole and study.looked_over else None  # of all images that it trains and scores
     run_training({**options, **number}, data, fold.folder, resume=True, export=False, near_duplicates=known)

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from busi_keras.card import RESEARCH_USE, Card, attach_card, read_card
-from busi_keras.config import MALIGNANT, Experiment
+from busi_keras.config import MALIGNANT, PHANTOM, Experiment
 from busi_keras.data.busi import Record, fingerprint
 from busi_keras.data.patients import patients_among, united
 from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
@@ -119,8 +119,10 @@ def run_training(
     begun = Run(run_dir) if resume and run_dir and Run(run_dir).experiment_file.exists() else None
     if begun is None:
         require_of_use(asked, given)
-    if begun and begun.model_file.exists() and data == "auto":
-        _require_same(begun, given)
+    if begun and begun.model_file.exists():
+        _require_same(begun, given, data)
+        if begun.experiment.data == PHANTOM:
+            console.print(PHANTOM_NOTICE, style="bold yellow")
         console.print(f"{begun.folder} is finished already")
         with held(begun.folder):
             return _finished(begun, export)
@@ -137,16 +139,15 @@ def run_training(
         run = Run.open(folder, experiment, resume)
         if not run.model_file.exists():
             _train(run, experiment, source, records, console, tensorboard, near_duplicates)
-        else:
-            console.print(f"{run.folder} is finished already")
         return _finished(run, export)
 
 
-def _require_same(run: Run, given: Mapping[str, Any]) -> None:
-    """Refuses a finished run that is not what is asked for; its images may be gone."""
+def _require_same(run: Run, given: Mapping[str, Any], data: str) -> None:
+    """Refuses a finished run that is not what is asked for; its images are needed only where they are named."""
     stored = run.experiment
-    known = {"data": stored.data, "fingerprint": stored.fingerprint, "backend": keras.backend.backend()}
-    resumed_experiment(given, run, known)
+    files = stored.fingerprint if data == "auto" else fingerprint(find_source(data).records())
+    found = {"data": stored.data, "fingerprint": files, "backend": keras.backend.backend()}
+    resumed_experiment(given, run, found)
 
 
 def _finished(run: Run, export: bool) -> Trained:
@@ -163,7 +164,7 @@ def _export(run: Run) -> str:
     try:
         write_text(run.export_file, f"{export_run(run.folder)}\n")
     except UsageError as error:
-        return f"{error}; the run is whole: python cli.py export {run.folder}"
+        return f"{error}; the run itself is complete; try again: python cli.py export {run.folder}"
     return ""
 
 
@@ -195,7 +196,7 @@ def _train(
     if not run.experiment_file.exists():
         run.begin(experiment, split, source.folder)
     console.print(
-        f"{len(training)} images train, {len(validation)} validate, {len(split.test)} are held out for testing"
+        f"{len(training)} images for training, {len(validation)} for validation, {len(split.test)} held out for testing"
     )
 
     display = ConsoleDisplay(console, log)
@@ -274,7 +275,7 @@ def _announce(console: Console, experiment: Experiment, source: Source, run: Run
     networks = "" if experiment.members == 1 else f"{experiment.members} networks, one after the other; "
     console.print(f"{networks}{experiment.backbone} starts {start}; {experiment.epochs} epochs at most")
     if seen := seen_before(experiment.weights, experiment.fingerprint, experiment.data):
-        console.print(f"{Path(experiment.weights).name} {seen}: scores may be too good", style="bold yellow")
+        console.print(f"{Path(experiment.weights).name} {seen}: scores may be too optimistic", style="bold yellow")
 
 
 def _card(

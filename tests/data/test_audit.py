@@ -82,7 +82,7 @@ def test_a_split_that_tears_a_group_apart_leaks(folder: Path) -> None:
     leaks = audit(read_busi(folder), parts).leaks
     assert leaks == (
         "benign/benign (1).png is in train and test",
-        f"{names[0]}, {names[1]} show one frame and are in test and train",
+        f"{names[0]}, {names[1]} show the same frame and are in test and train",
     )
     assert audit(read_busi(folder), {"train": names, "test": []}).leaks == ()
 

@@ -13,8 +13,8 @@ from busi_keras.data.busi import (
     fingerprint,
     first_mask_only,
     mask_files,
+    masks_alone,
     natural_order,
-    passed_over,
     read_busi,
     read_masks,
     read_sample,
@@ -113,7 +113,7 @@ def test_a_lesion_without_a_mask_is_refused_by_name(tmp_path: Path) -> None:
     ("name", "box", "complaint"),
     [
         ("benign", (0, 0, 0, 0), "shows a lesion, but benign (1)_mask.png is empty; draw the lesion"),
-        ("normal", (0, 0, 5, 5), "is normal, but normal (1)_mask.png is not empty; mend one of the two"),
+        ("normal", (0, 0, 5, 5), "is normal, but normal (1)_mask.png is not empty; fix one of the two"),
     ],
 )
 def test_a_mask_that_contradicts_its_class_is_refused(name: str, box: Box, complaint: str, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_broken_file_is_found_when_it_is_read_and_not_before(tmp_path: Path) -
     draw(tmp_path / "benign" / "benign (1)_mask.png", (0, 0, 5, 5))
     image.write_bytes(b"")
     (record,) = read_busi(tmp_path)
-    with pytest.raises(UsageError, match=r"benign \(1\)\.png is no image"):
+    with pytest.raises(UsageError, match=r"benign \(1\)\.png is not a readable image"):
         read_sample(record)
 
 
@@ -178,10 +178,10 @@ def test_a_class_may_be_missing(tmp_path: Path) -> None:
 
 
 def test_a_folder_not_in_busis_layout_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nowhere is no folder; name one that holds benign, malignant, normal"):
+    with pytest.raises(UsageError, match="nowhere is not a folder; name one that holds benign, malignant, normal"):
         read_busi(tmp_path / "nowhere")
     image = draw(tmp_path / "loose" / "image.png")
-    with pytest.raises(UsageError, match=r"image\.png is no folder"):
+    with pytest.raises(UsageError, match=r"image\.png is not a folder"):
         read_busi(image)
     with pytest.raises(UsageError, match="loose has none of the folders benign, malignant, normal; name the folder"):
         read_busi(tmp_path / "loose")
@@ -230,17 +230,11 @@ def test_a_mask_is_one_in_upper_case_too(tmp_path: Path) -> None:
     assert [path.name for path in first_mask_only([record])[0].masks] == ["A_MASK.PNG"]
 
 
-def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
+def test_masks_whose_image_is_not_there_are_named(tmp_path: Path) -> None:
     draw(tmp_path / "benign" / "a.png")
-    mask = draw(tmp_path / "benign" / "a_mask.png", (0, 0, 5, 5))
-    orphan = draw(tmp_path / "benign" / "b_mask.png", (0, 0, 5, 5))
-    draw(tmp_path / "Normal" / "c.png")
-    draw(tmp_path / "malignant" / "d.png")
-    assert passed_over(tmp_path) == [
-        f"{orphan} is a mask, but its image b.png is not there",
-        f"{tmp_path / 'normal'} holds no image of class normal",
-    ]
-    orphan.unlink()
-    draw(tmp_path / "normal" / "c.png")
-    assert mask.exists()
-    assert passed_over(tmp_path) == []
+    draw(tmp_path / "benign" / "a_mask.png", (0, 0, 5, 5))
+    alone = [draw(tmp_path / "benign" / f"{name}.png", (0, 0, 5, 5)) for name in ("b (2)_mask", "b (10)_MASK_1")]
+    assert masks_alone(tmp_path) == alone
+    for path in alone:
+        path.unlink()
+    assert masks_alone(tmp_path) == []

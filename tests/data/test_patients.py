@@ -42,7 +42,7 @@ def test_only_images_that_are_there_count(tmp_path: Path) -> None:
 def test_a_damaged_list_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / PATIENTS_FILE).write_text(content)
     with pytest.raises(
-        UsageError, match=r"patients\.json is no list of groups of image names; mend it, or take it away"
+        UsageError, match=r"patients\.json is not a list of groups of image names; fix it, or remove it"
     ):
         read_patients(tmp_path)
 
@@ -53,5 +53,5 @@ def test_a_split_that_tears_a_patient_apart_leaks(tmp_path: Path) -> None:
     one, other = records[0].name, records[-1].name
     (tmp_path / "data" / PATIENTS_FILE).write_text(json.dumps([[one, other]]))
     found = audit(records, {"train": [one], "test": [other]})
-    assert found.leaks == (f"{one}, {other} are of one patient and are in test and train",)
+    assert found.leaks == (f"{one}, {other} are from the same patient and are in test and train",)
     assert found.conflicts == ()  # of two classes, and no contradiction: a patient may have two lesions

@@ -139,7 +139,7 @@ def test_a_source_has_a_name_wherever_one_stands(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("data", ["nowhere", "auto"])
 def test_a_wrong_folder_is_an_error_and_no_reason_for_phantoms(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUSI_DATA_DIR", "nowhere")
-    with pytest.raises(UsageError, match="nowhere is no folder; name one that holds benign, malignant, normal"):
+    with pytest.raises(UsageError, match="nowhere is not a folder; name one that holds benign, malignant, normal"):
         find_source(data)
     assert not Path("data").exists()
 

@@ -272,7 +272,7 @@ def test_a_split_comes_back_from_its_file(tmp_path: Path) -> None:
 )
 def test_a_damaged_split_is_refused_by_name(tmp_path: Path, content: str) -> None:
     (tmp_path / "split.json").write_text(content)
-    with pytest.raises(UsageError, match=r"split\.json is no split"):
+    with pytest.raises(UsageError, match=r"split\.json is not a split"):
         Split.read(tmp_path / "split.json")
 
 

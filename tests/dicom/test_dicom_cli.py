@@ -45,7 +45,7 @@ def test_predict_writes_dicom_and_says_what_failed(
     assert [frame["frame"] for frame in one["frames"]] == [1]
     assert sorted(one["dicom"]) == ["sc", "seg", "sr"]
     assert all(Path(path).exists() for path in one["dicom"].values())
-    assert "is no ultrasound image (CT Image Storage)" in document["failed"][0]["error"]
+    assert "is not an ultrasound image (CT Image Storage)" in document["failed"][0]["error"]
     assert not [word for word in patient if word in out + err]
 
 

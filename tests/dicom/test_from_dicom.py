@@ -72,7 +72,7 @@ def test_dicom_becomes_busis_layout_without_what_names_a_patient(
         assert not [word for word in patient if word in str(path.relative_to(output))]
         assert not [word for word in patient if word.encode() in path.read_bytes()]
     assert "3 images of 2 files" in result.summary(output)
-    assert "draw one for each of 1 benign and malignant images" in result.summary(output)
+    assert "draw one for each of the 1 lesion images" in result.summary(output)
 
 
 def test_images_of_one_patient_are_listed_and_those_of_others_apart(
@@ -105,7 +105,7 @@ def test_a_path_in_the_table_is_meant_before_a_name(tmp_path: Path, archive: Wri
         ("archive", "benign"), ("sub", "normal"), ("sub", "benign")
     ]  # fmt: skip
     assert [one.error.split(": ")[1] for one in result.failed] == [
-        "the file has another class by another line; mend one"
+        "another line gives this file a different class; fix one"
     ]
 
 
@@ -161,7 +161,7 @@ def test_bad_files_are_listed_and_the_others_done(tmp_path: Path, archive: Write
     [
         ("name,label\na.dcm,benign\n", r"labels\.csv has no column file; its first line has to be: file,label"),
         ("file,label\na.dcm,Müstermann\n", r"line 2 of .*labels\.csv names no file or no class; give one of benign"),
-        ("file,label\na.dcm,benign\n./a.dcm,normal\n", r"line 3 of .* gives a file another class than line 2"),
+        ("file,label\na.dcm,benign\n./a.dcm,normal\n", r"line 3 of .* contradicts line 2 on a file's class"),
         ("", "has no column file"),
         (None, r"labels\.csv does not exist"),
     ],
@@ -181,7 +181,7 @@ def test_a_folder_without_dicom_is_refused(tmp_path: Path, table: Callable[..., 
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="empty holds no DICOM file"):
         convert_folder(tmp_path / "empty", table(), tmp_path / "busi")
-    with pytest.raises(UsageError, match="nothing is no folder"):
+    with pytest.raises(UsageError, match="nothing is not a folder"):
         convert_folder(tmp_path / "nothing", table(), tmp_path / "busi")
 
 

@@ -137,13 +137,13 @@ def test_what_may_name_a_patient_is_saved_only_after_a_look(
     given = upload(client, ultrasound_file(tmp_path / "still.dcm", stored, **more))
     case = client.post(f"/api/uploads/{given['key']}/frames/0").json()
     assert case["may_name_patient"] is may
-    assert any("may name a patient" in w or "a name may be written" in w for w in case["finding"]["warnings"]) is may
+    assert any("may name a patient" in w or "a name may be visible" in w for w in case["finding"]["warnings"]) is may
     address = f"/api/cases/{case['key']}/correction"
     answer = client.put(address, json={"label": "benign"})
     assert answer.status_code == (422 if may else 200)
     assert list(tmp_path.glob("corrections/benign/*")) == [] or not may
     if may:
-        assert answer.json()["error"] == "a name may be written on this image; look at it, and say that there is none"
+        assert answer.json()["error"] == "a name may be visible in this image; check it, and confirm that there is none"
     assert client.put(address, json={"label": "benign", "no_name": True}).json()["saved"] == "benign/benign (1).png"
 
 
@@ -193,7 +193,10 @@ def test_each_coding_comes_through_the_page_as_pydicom_decodes_it(
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"}, "is no ultrasound image (CT Image Storage)"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"},
+            "is not an ultrasound image (CT Image Storage)",
+        ),
         ({"PixelData": None}, "holds no pixels"),
         ({"Rows": 900}, "claims 80 x 900 pixels, but 4800 of 72000 bytes are there"),
         ({"Rows": 9000, "Columns": 9000}, "has frames of 9000 x 9000, over 50 megapixels"),

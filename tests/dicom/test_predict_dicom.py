@@ -201,7 +201,7 @@ def test_a_server_that_is_gone_is_asked_once_and_every_file_left_is_listed(tmp_p
 def test_a_cine_without_a_lesion_says_so_of_all_its_frames(tmp_path: Path, scan: Write, predictor: Predictor) -> None:
     cine = scan("cine.dcm", np.stack([frame(None, text=False)] * 3))
     said = predict_files(predictor, [cine]).summary(tmp_path)
-    assert re.search(r"no lesion outlined in any of 3 frames; frame \d is the most probably malignant", said)
+    assert re.search(r"no lesion outlined in any of 3 frames; frame \d has the highest probability of malignant", said)
     assert "the largest of" not in said
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_no_result_can_refer_to_is_listed(tmp_path: Path, scan: Writ
     files = [scan("a.dcm", frame(None), SeriesInstanceUID=None), scan("b.dcm", frame(None))]
     result = predict_files(predictor, files, dicom_output=tmp_path / "dicom")
     assert [one.path.name for one in result.done] == ["b.dcm"]
-    assert "names no SeriesInstanceUID" in result.failed[0].error
+    assert "has no SeriesInstanceUID" in result.failed[0].error
 
 
 def test_images_and_help_do_not_load_pydicom(tmp_path: Path) -> None:

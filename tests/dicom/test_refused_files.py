@@ -36,7 +36,7 @@ def _complaint(content: bytes) -> str:
 REFUSED = {
     "not ultrasound": (
         {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2", "Modality": "CT"},
-        r"is no ultrasound image \(CT Image Storage\); name a B-mode ultrasound image",
+        r"is not an ultrasound image \(CT Image Storage\); name a B-mode ultrasound image",
     ),
     "no pixels": ({"PixelData": None}, "holds no pixels"),
     "too few pixels": ({"Rows": 900}, "claims 120 x 900 pixels, but 10800 of 108000 bytes are there"),
@@ -102,7 +102,7 @@ def test_a_file_of_two_gigabytes_is_refused_unread(tmp_path: Path) -> None:
 def test_what_is_no_dicom_file_is_refused(tmp_path: Path) -> None:
     for name, content, message in (
         ("empty.dcm", b"", "is empty"),
-        ("text.dcm", b"Erika " * 100, "is no DICOM file: the mark DICM is missing"),
+        ("text.dcm", b"Erika " * 100, "is not a DICOM file: the prefix DICM is missing"),
         ("mark.dcm", b"\0" * 128 + b"DICM", "is damaged: its header cannot be read"),
         ("noise.dcm", b"\0" * 128 + b"DICM" + bytes(range(256)) * 9, "is damaged: its header cannot be read"),
     ):

@@ -163,7 +163,7 @@ def test_the_report_says_class_probabilities_and_sizes_in_mm(
     assert values["Algorithm Name"] == [ALGORITHM.name]
     assert values["Algorithm Version"] == [ALGORITHM.version]
     assert values["Comment"][:2] == ["Research use, not a diagnosis.", "not like the others"]
-    assert [comment.split(":")[0] for comment in values["Comment"][2:]] == ["pixels are 0.1 x 0.2 mm"]
+    assert [comment.split(":")[0] for comment in values["Comment"][2:]] == ["pixels are not square (0.1 x 0.2 mm)"]
     assert values["Source of Measurement"][0].ReferencedSOPInstanceUID == ultrasound.header.SOPInstanceUID
     assert (report.CompletionFlag, report.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
     groups = highdicom.sr.MeasurementReport.from_sequence([report]).get_planar_roi_measurement_groups()
@@ -237,7 +237,7 @@ def test_a_file_that_nothing_can_refer_to_is_refused(
     tmp_path: Path, ultrasound_file: Write, patient: tuple[str, ...]
 ) -> None:
     path = ultrasound_file(tmp_path / "a.dcm", np.zeros((91, 121), np.uint8), StudyInstanceUID=None)
-    with pytest.raises(UsageError, match=r"a\.dcm names no StudyInstanceUID, so that no DICOM") as caught:
+    with pytest.raises(UsageError, match=r"a\.dcm has no StudyInstanceUID, so no DICOM") as caught:
         results_of(path, {1: mask_with_two_lesions()})
     assert not [word for word in patient if word in str(caught.value)]
 

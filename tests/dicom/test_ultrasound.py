@@ -118,7 +118,7 @@ def test_samples_too_dark_for_their_depth_are_refused(tmp_path: Path, ultrasound
     stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
     path = ultrasound_file(tmp_path / "a.dcm", stored)
     with pytest.raises(
-        UsageError, match=r"a\.dcm has 16 bits a sample, but none above 4095, and no window: .* save it"
+        UsageError, match=r"a\.dcm has 16 bits per sample, but no value above 4095, and no window: .* save it"
     ):
         next(read_ultrasound(path).frames())
     black = ultrasound_file(tmp_path / "b.dcm", np.zeros((64, 64), np.uint16))
@@ -199,8 +199,8 @@ def test_the_scan_area_and_the_size_of_a_pixel_come_from_the_regions(
     assert image.scan_area_named
     assert image.spacing == Spacing(pytest.approx(0.12), pytest.approx(0.08))
     assert image.warnings == (
-        "the file names 2 2-D tissue regions: only the largest is analysed",
-        "pixels are 0.12 x 0.08 mm: shapes are analysed as they are stored, wider or taller than they are",
+        "the file defines 2 2-D tissue regions: only the largest is analysed",
+        "pixels are not square (0.12 x 0.08 mm): shapes are analysed as stored, stretched in one direction",
     )
     square = ultrasound_file(
         tmp_path / "b.dcm", GREY, SequenceOfUltrasoundRegions=[region((20, 5, 110, 85), delta_cm=(0.01, 0.0104))]

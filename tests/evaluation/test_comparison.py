@@ -53,9 +53,9 @@ def test_studies_on_other_images_are_refused(studies: dict[str, Path]) -> None:
     with pytest.raises(UsageError, match=rf"48 images, .* {scored}, and {scored} of them are the same; .* --common"):
         compare_studies(whole, part, [])
     assert compare_studies(whole, part, [], common=True, resamples=2).n == scored
-    with pytest.raises(UsageError, match="scored other files; compare studies on one data set"):
+    with pytest.raises(UsageError, match="scored different files; compare studies on one data set"):
         compare_studies(whole, StudyFolder(studies["elsewhere"]), [])
-    with pytest.raises(UsageError, match=r"of protocol kfold, .* of seed: they compare masks at other sizes"):
+    with pytest.raises(UsageError, match=r"of protocol kfold, .* of seed: they compare masks at different sizes"):
         compare_studies(whole, StudyFolder(studies["seed"]), [])
 
 

@@ -18,7 +18,7 @@ def test_the_worst_images_come_first_and_good_ones_not_at_all() -> None:
         ]
     )
     assert found == [
-        "wrong: called benign with probability 0.80 and something else outlined, the lesion missed",
+        "wrong: classified as benign with probability 0.80 and the lesion missed, something else outlined",
         "missed: no lesion outlined, though one covers 20.0% of it",
         "clean: 3.0% of it outlined, though there is no lesion",
         "spread: Dice 0.40, 4.0 times the lesion's area",

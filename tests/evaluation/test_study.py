@@ -64,7 +64,7 @@ def test_a_study_says_how_its_numbers_must_be_read() -> None:
         for protocol in ("kfold", "leaky", "seed", "lesion-70-30")
     }
     assert notes["kfold"] == ""
-    assert "too good" in notes["leaky"]
+    assert "too optimistic" in notes["leaky"]
     assert "224 x 224" in notes["seed"]
     assert "256 x 256, stretched" in notes["lesion-70-30"]
 

@@ -69,7 +69,7 @@ def test_the_c_api_gives_what_the_predictor_gives(
     done = subprocess.run([*program, tmp_path / "request.json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("image_bytes[") == 1
-    assert "image_bytes[0] is no PNG, JPEG, BMP or GIF file" in done.stdout
+    assert "image_bytes[0] is not a PNG, JPEG, BMP or GIF file" in done.stdout
 
     predictor = Predictor.load(stored)
     expected = predictor.engine.run(np.load(tmp_path / "image.npy"))

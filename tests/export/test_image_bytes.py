@@ -81,9 +81,9 @@ LARGE = (60_000).to_bytes(4, "big")
 JPEG_SIZE = encoded(GREY, "JPEG").index(b"\xff\xc0") + 5
 ONE_MORE = {"save_all": True, "append_images": [COLOURED.rotate(180)]}
 REFUSED = {
-    "text": (b"no image", "is no PNG, JPEG, BMP or GIF file"),
-    "nothing": (b"", "is no PNG, JPEG, BMP or GIF file"),
-    "TIFF": (encoded(COLOURED, "TIFF"), "is no PNG, JPEG, BMP or GIF file"),
+    "text": (b"no image", "is not a PNG, JPEG, BMP or GIF file"),
+    "nothing": (b"", "is not a PNG, JPEG, BMP or GIF file"),
+    "TIFF": (encoded(COLOURED, "TIFF"), "is not a PNG, JPEG, BMP or GIF file"),
     "a PNG's first bytes": (b"\x89PNG\r\n\x1a\n", "is an image without pixels"),
     "large PNG": (with_number(encoded(GREY, "PNG"), 16, LARGE + LARGE), "is over 50 megapixels"),
     "large BMP": (with_number(encoded(GREY, "BMP"), 18, LARGE[::-1] + LARGE[::-1]), "is over 50 megapixels"),

@@ -118,7 +118,7 @@ def test_an_image_unlike_the_training_images_is_said_to_be() -> None:
     assert alike.novelty == pytest.approx(20)
     assert alike.warnings == ()
     assert unlike.warnings == (
-        f"not like the training images (novelty {unlike.novelty:.2f}, threshold 30.00): do not trust it",
+        f"unlike the training images (novelty {unlike.novelty:.2f}, threshold 30.00): do not trust this result",
     )
     assert model.is_novel(float("nan"))
     assert not card().is_novel(1e9)
@@ -158,7 +158,7 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing\.keras does not exist; train a model first"):
         Predictor.load(tmp_path / "nothing.keras")
     (tmp_path / "text.keras").write_text("no model")
-    with pytest.raises(UsageError, match=r"text\.keras is damaged or no \.keras file"):
+    with pytest.raises(UsageError, match=r"text\.keras is damaged or not a busi_keras \.keras file"):
         Predictor.load(tmp_path / "text.keras")
 
 

@@ -292,7 +292,7 @@ def test_faults_of_a_server_end_in_a_clear_line(fault: str) -> None:
 
 def test_another_model_is_not_taken_for_ours() -> None:
     for body in (b'{"outputs": ["a cat"]}', b'{"outputs": ["{}"]}', b'{"outputs": [3.5]}'):
-        with http_server(answering(body)) as url, pytest.raises(UsageError, match="its card is none of busi_keras"):
+        with http_server(answering(body)) as url, pytest.raises(UsageError, match="its card is not a busi_keras card"):
             Predictor.connect(url)
 
 
@@ -377,5 +377,5 @@ def test_bytes_are_explained_and_the_row_that_is_no_image_is_named(server: str, 
         found = client.call(signature, {"image_bytes": np.array([png], object)}, outputs)
         assert read_image(found[picture][0]).shape == (80, 60, 3)
         assert found["probabilities"].sum() == pytest.approx(1, abs=1e-3)
-        with pytest.raises(UsageError, match=r"image_bytes\[1\] is no PNG, JPEG, BMP or GIF file"):
+        with pytest.raises(UsageError, match=r"image_bytes\[1\] is not a PNG, JPEG, BMP or GIF file"):
             client.call(signature, {"image_bytes": np.array([png, b"no image"], object)}, outputs)

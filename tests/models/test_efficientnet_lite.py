@@ -50,5 +50,5 @@ def test_weights_that_are_damaged_are_refused(monkeypatch: pytest.MonkeyPatch, t
     (package / "__init__.py").touch()
     (package / "models" / "torn.pth").write_bytes(b"torn")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UsageError, match=r"torn\.pth holds no state dict .*; install torn-weights anew"):
+    with pytest.raises(UsageError, match=r"torn\.pth holds no state dict .*; reinstall torn-weights"):
         InstalledByPip("torn_weights").arrays()

@@ -43,7 +43,7 @@ def written(data: PanelData, path: Path) -> str:
 def test_five_panels_with_a_true_mask_and_four_without(data: PanelData, tmp_path: Path) -> None:
     five = written(data, tmp_path / "five.svg")
     titles = ("input", "true mask", "predicted mask", "Grad-CAM for malignant", "malignant, 70%")
-    for text in (*titles, "share of the largest value", ">predicted<", ">true<", RESEARCH_USE, WARNING, "benign 0.20"):
+    for text in (*titles, "fraction of the maximum", ">predicted<", ">true<", RESEARCH_USE, WARNING, "benign 0.20"):
         assert text in five, text
     four = written(replace(data, true_mask=None), tmp_path / "four.svg")
     assert "true mask" not in four
@@ -54,8 +54,8 @@ def test_five_panels_with_a_true_mask_and_four_without(data: PanelData, tmp_path
 def test_a_flat_map_is_said_and_no_noise_is_drawn(data: PanelData, tmp_path: Path) -> None:
     flat = written(replace(data, heat_map=None), tmp_path / "flat.svg")
     assert "Grad-CAM for malignant: flat" in flat
-    assert "speaks for malignant" in flat
-    assert "share of the largest value" not in flat
+    assert "supports malignant" in flat
+    assert "fraction of the maximum" not in flat
 
 
 def test_the_images_aspect_is_kept_and_hot_pixels_are_yellow(data: PanelData) -> None:

@@ -18,8 +18,13 @@ def test_a_reliability_diagram_says_what_its_error_and_its_points_are_of(
 ) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
-    scores = [ImageScore(f"{i}", 0, 0, (0.8, 0.1, 0.1), None, 0, 0) for i in range(images)]
-    plots.plot_reliability(scores, tmp_path / "reliability.png")
+    benign, malignant = (
+        [ImageScore(f"{i}", label, label, tuple(0.1 + 0.7 * np.eye(3)[label]), None, 0, 0) for i in range(images // 2)]
+        for label in (0, 1)
+    )
+    plots.plot_reliability([*benign, *malignant], tmp_path / "reliability.png")
+    plots.plot_reliability(benign, tmp_path / "reliability.png")
+    assert figures[1].axes[0].get_title() == f"{images // 2} images, of one class"
     axis = figures[0].axes[0]
     assert axis.get_title() == f"{images} images, expected calibration error 0.200{of_bins}"
     points = next(line for line in axis.get_lines() if line.get_label() == drawn)

@@ -73,4 +73,4 @@ def test_a_prediction_warns_of_a_photograph_and_a_blank_image(network: keras.Mod
 
 
 def said_to_be_unlike(prediction: Prediction) -> bool:
-    return any(warning.startswith("not like the training images") for warning in prediction.warnings)
+    return any(warning.startswith("unlike the training images") for warning in prediction.warnings)

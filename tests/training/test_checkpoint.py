@@ -120,7 +120,7 @@ def test_whole_checkpoints_are_kept_where_only_their_best_weights_are_damaged(tm
     best = tmp_path / "stage-best-0002.npz"
     whole = best.read_bytes()
     best.write_bytes(whole[:-300])
-    with pytest.raises(UsageError, match=r"stage-best-0002\.npz is damaged: .*; put a whole copy of it back, or"):
+    with pytest.raises(UsageError, match=r"stage-best-0002\.npz is damaged: .*; restore an intact copy, or"):
         checkpoints.latest()
     best.write_bytes(whole)
     progress = checkpoints.latest()

@@ -126,7 +126,7 @@ WRONG_CORRECTIONS = {
         "the mask is 90 x 120 px; draw it on the image, 120 x 90",
     ),
     "huge, not decoded": ({"label": "benign", "mask_png": "HUGE"}, "the mask has 49000000 pixels; draw it"),
-    "no image": ({"label": "benign", "mask_png": "aGVsbG8="}, "no image that can be read"),
+    "no image": ({"label": "benign", "mask_png": "aGVsbG8="}, "not a readable image"),
     "no base64": ({"label": "benign", "mask_png": "???"}, "not in base64"),
     "no class": ({}, "body.label"),
 }
@@ -166,9 +166,7 @@ def test_a_correction_that_fills_the_disk_is_refused_and_half_a_pair_is_not_left
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 4096))  # one page is left: the mask's
     refused = client.put(f"/api/cases/{case['key']}/correction", json=said)
     assert refused.status_code == 507
-    assert refused.json()["error"].startswith(
-        "the server's disk is full or refuses to be written to: nothing was saved"
-    )
+    assert refused.json()["error"].startswith("the server's disk is full or not writable: nothing was saved")
     assert str(small_disk) not in refused.text
     assert files(small_disk) == {"ballast"}
     assert client.get(f"/api/cases/{case['key']}").json()["correction"] is None
@@ -212,7 +210,7 @@ def test_a_pair_that_cannot_be_saved_leaves_the_sessions_mask_as_it_was(
         refused = client.put(f"{address}/correction", json=said)
     assert (refused.status_code, refused.json()["error"]) == (
         500,
-        "the server's folder of corrections is damaged: nothing was saved; tell who runs it",
+        "the server's folder of corrections is damaged: nothing was saved; tell its operator",
     )
     assert str(tmp_path / "corrections" / "corrections.json") in caplog.text
     assert files(tmp_path) == before

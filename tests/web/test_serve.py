@@ -183,7 +183,7 @@ def test_wrong_use_ends_in_one_line(network: Path, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         cases: list[tuple[list[object], dict[str, str], str]] = [
             (["--model", "nowhere.onnx"], {}, "nowhere.onnx does not exist, or holds no model"),
-            (["--model", "broken.onnx", "--port", "0"], {}, "broken.onnx is damaged or no onnx model"),
+            (["--model", "broken.onnx", "--port", "0"], {}, "broken.onnx is damaged, or not in onnx format"),
             (["--model", network, "--port", port], {}, f"--host 127.0.0.1 --port {port} cannot be listened on"),
             (["--model", network, "--corrections", "file/x"], {}, "--corrections file/x cannot be made"),
             (["--model", network, "--port", "0"], {"BUSI_KERAS_USER": "x"}, "BUSI_KERAS_PASSWORD is not; set both"),

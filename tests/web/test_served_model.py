@@ -36,7 +36,7 @@ def test_a_file_that_engines_map_into_memory_is_loaded_from_a_copy_of_its_own(
     assert seen[0].parent != tmp_path
     assert not seen[0].parent.exists()
     (tmp_path / "model.bin").write_text("others")  # in place: the file's number stays
-    assert "was replaced" in str(model.file_change())
+    assert "has been replaced" in str(model.file_change())
 
 
 def test_a_model_that_cannot_be_loaded_is_named_by_its_own_path(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_model_that_cannot_be_loaded_is_named_by_its_own_path(tmp_path: Path) 
     load(model)
     assert model.state == FAILED
     assert isinstance(model.error, UsageError)
-    assert str(model.error).startswith(f"{file} is damaged or no onnx model")
+    assert str(model.error).startswith(f"{file} is damaged, or not in onnx format")
 
 
 def test_the_version_changes_with_the_files(tmp_path: Path, engine: object, card: Card) -> None:

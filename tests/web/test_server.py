@@ -68,10 +68,10 @@ def test_health_is_there_before_the_model_and_readiness_with_it(
 def test_a_model_file_that_goes_or_changes_is_said_and_results_go_on(client: TestClient, model: ServedModel) -> None:
     model.path.with_suffix(".new").write_bytes(b"another")
     model.path.with_suffix(".new").replace(model.path)
-    assert "was replaced since the server started" in client.get("/ready").json()["notice"]
+    assert "has been replaced since the server started" in client.get("/ready").json()["notice"]
     model.path.unlink()
     [notice] = client.get("/api/model").json()["notices"]
-    assert "is not there any more" in notice
+    assert "has disappeared" in notice
     assert add(client, lesion_png())["finding"]["label"] == "malignant"
 
 

@@ -37,9 +37,9 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
     huge = BytesIO()
     Image.new("1", (8000, 7000)).save(huge, "PNG")
     return {
-        "empty": (b"", "no image that can be read"),
-        "text": (b"no image at all", "no image that can be read"),
-        "markup": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", "no image that can be read"),
+        "empty": (b"", "not a readable image"),
+        "text": (b"no image at all", "not a readable image"),
+        "markup": (b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", "not a readable image"),
         "truncated": (whole[:150], "is damaged"),
         "cmyk": (cmyk.getvalue(), "colour model CMYK"),
         "animated": (animated.getvalue(), "has 2 frames"),
@@ -124,7 +124,7 @@ def test_a_frame_is_asked_for_once_and_a_removed_upload_is_not_there(
     assert (again.status_code, len(client.get("/api/cases").json())) == (404, 1)
     assert again.json()["error"].startswith("this frame was asked for already")
     gone = client.post(f"/api/uploads/{key}/frames/1")
-    assert (gone.status_code, "removed meanwhile" in gone.text) == (404, True)
+    assert (gone.status_code, "since been removed" in gone.text) == (404, True)
 
 
 def test_an_upload_that_nobody_asks_for_any_more_goes(
@@ -281,6 +281,6 @@ def test_an_upload_that_falls_silent_is_given_up(
             return await sender.post("/api/uploads", content=half())
 
     answer = asyncio.run(send())
-    assert (answer.status_code, answer.json()) == (408, {"error": "the upload broke off; drop the file again"})
+    assert (answer.status_code, answer.json()) == (408, {"error": "the upload was interrupted; drop the file again"})
     assert not list(tmp_path.rglob("*.upload"))
     assert add(client, lesion_png())["finding"]["label"] == "malignant"

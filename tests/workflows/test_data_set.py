@@ -34,7 +34,7 @@ def test_lesion_protocol_leaves_normal_images_out_and_needs_none(phantom_folder:
     assert {*split.train, *split.validation} == {record.name for record in lesions}
     assert split.test == ()
     assert new_split(asked, lesions) == split
-    with pytest.raises(UsageError, match="class malignant has no image that can be used; benign and malignant are"):
+    with pytest.raises(UsageError, match="class malignant has no usable image, but benign and malignant are"):
         new_split(asked, of_class(records, "benign", "normal"))
 
 
@@ -87,7 +87,7 @@ def test_folds_are_of_one_partition_whoever_looked_for_near_duplicates(
 
 
 def test_the_other_protocols_need_all_three_classes(phantom_folder: Path) -> None:
-    with pytest.raises(UsageError, match="class normal has no image"):
+    with pytest.raises(UsageError, match="class normal has no usable image"):
         new_split(replace(ASKED, protocol="kfold"), of_class(read_busi(phantom_folder), "benign", "malignant"))
 
 

@@ -9,8 +9,8 @@ def score(label: int, predicted: int | None, true_area: float, predicted_area: f
 def test_a_network_that_says_the_same_of_every_image_is_named() -> None:
     same = [score(0, 0, 0.1, 0), score(1, 0, 0.2, 0), score(2, 0, 0, 0)]
     assert collapses(same) == [
-        "The network outlines nothing in any image; its Dice is the share of normal images.",
-        "The network calls every image benign.",
+        "The network outlines no lesion in any image; its Dice is just the proportion of normal images.",
+        "The network classifies every image as benign.",
     ]
 
 

@@ -53,7 +53,7 @@ def test_a_flat_map_is_said_in_words_and_in_json() -> None:
     said = ("normal", (0.1, 0.2, 0.7), (), ("not like the training images",))
     one = Explained(Path("a.png"), Path("a_gradcam.png"), *said, "benign", True, Faithfulness())
     assert one.summary() == (
-        "a_gradcam.png: normal, no heat map: no place in the image speaks for benign\n"
+        "a_gradcam.png: normal, no heat map: no region of the image supports benign\n"
         "  warning: not like the training images"
     )
     assert one.to_json() == {

@@ -73,8 +73,11 @@ def test_formats_that_are_not_known_are_refused(tmp_path: Path) -> None:
 
 
 def test_data_that_no_export_would_look_at_and_an_unfinished_run_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--data is scans, but only int8 formats look at images; leave it away"):
+    with pytest.raises(UsageError, match=r"--data is scans, but only int8 formats use images; leave it out"):
         export_run(tmp_path, "onnx", data="scans")
+    with pytest.raises(UsageError, match=r"model.keras does not exist; train a model first"):
+        export_run(tmp_path, "onnx")
+    Run(tmp_path).experiment_file.write_text("{}")
     with pytest.raises(UsageError, match=rf"has no finished model; .*: python cli.py train --run-dir {tmp_path} --res"):
         export_run(tmp_path, "onnx")
 
@@ -82,5 +85,5 @@ def test_data_that_no_export_would_look_at_and_an_unfinished_run_are_refused(tmp
 def test_an_export_that_is_killed_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hungry.py").write_text("import os, signal\n\nos.kill(os.getpid(), signal.SIGKILL)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(UsageError, match=r"exporting .*model\.keras was killed by signal 9, perhaps for want of"):
+    with pytest.raises(UsageError, match=r"exporting .*model\.keras was killed by signal 9, perhaps for lack of"):
         run_under_tensorflow("hungry", tmp_path / "model.keras", tmp_path / "model.onnx")

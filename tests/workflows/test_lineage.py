@@ -67,7 +67,7 @@ def test_a_network_that_does_not_say_what_it_has_seen_is_no_start_for_a_study(
 
 def test_a_data_set_is_known_by_its_files_and_by_its_name(tmp_path: Path) -> None:
     weights = start(tmp_path / "start.keras", "BUSI", {"0123": "BUSI"})
-    assert seen_before(weights, "0123", "renamed").startswith("was trained on BUSI, perhaps")
-    assert seen_before(weights, "4567", "BUSI").startswith("was trained on BUSI, perhaps")  # it has gained an image
+    assert seen_before(weights, "0123", "renamed").startswith("was trained on BUSI, possibly")
+    assert seen_before(weights, "4567", "BUSI").startswith("was trained on BUSI, possibly")  # it has gained an image
     assert seen_before(weights, "4567", "mine") == ""
     assert seen_before("mobilenet.weights.h5", "0123", "BUSI") == ""

@@ -86,7 +86,7 @@ def test_a_study_is_of_one_experiment(make_study: MakeStudy, phantom_folder: Pat
     with pytest.raises(UsageError, match="epochs 1, not 0 as asked for"):
         run_study({**given, "epochs": 0}, str(phantom_folder), folder)
     write_phantoms(tmp_path / "others", 12, seed=1, size=64)
-    with pytest.raises(UsageError, match=r"was trained on phantom, but the files in .*others are others"):
+    with pytest.raises(UsageError, match=r"was trained on phantom, but the files in .*others are different"):
         run_study(given, str(tmp_path / "others"), folder)
     make_study(folder, "kfold", range(1, 2), backbone=TINY, learning_rate=0.1)
     with pytest.raises(UsageError, match=r"fold-1 belongs to another experiment than fold-0 beside it \(learning_rate"):
@@ -138,16 +138,16 @@ def test_an_external_folder_is_scored_without_what_was_trained_on(
     table = (folder / "table.md").read_text()
     assert "Images left out because they show frames that were trained on: 1; because their files are broken" in table
     (other / "benign" / "benign (77).png").unlink()
-    with pytest.raises(UsageError, match=r"external has scores of elsewhere, and the files in .* are others"):
+    with pytest.raises(UsageError, match=r"external has scores of elsewhere, but the files in .* are different"):
         run_study(given, str(phantom_folder), folder, external=other)
 
 
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (shutil.rmtree, "is no folder; name one that holds benign"),
+        (shutil.rmtree, "is not a folder; name one that holds benign"),
         (lambda folder: (folder / "malignant" / "malignant (1).png").write_bytes(b"no image"), "1 of 9 images cannot"),
-        (lambda folder: (folder / "malignant" / "malignant (1)_mask.png").unlink(), "add it; mend them, or leave them"),
+        (lambda folder: (folder / "malignant" / "malignant (1)_mask.png").unlink(), "add it; fix them, or leave them"),
     ],
 )
 def test_an_external_folder_that_could_not_be_scored_is_refused_before_training(
@@ -179,10 +179,10 @@ def test_a_study_is_not_mixed_with_one_whose_folds_are_gone(
 @pytest.mark.parametrize(
     ("file", "content", "complaint"),
     [
-        ("metrics.json", "{}", r"metrics\.json is damaged \('split'\); python cli.py evaluate .*fold-1 writes it anew"),
+        ("metrics.json", "{}", r"metrics\.json is damaged \('split'\); python cli.py evaluate .*fold-1 rewrites it"),
         ("metrics.json", "", r"metrics\.json is damaged \(Expecting value"),
-        ("history.jsonl", '{"stage": "mul', r"history\.jsonl is damaged .* or train this fold anew"),
-        ("predictions.csv", "name,class\nbenign/benign (1).png", r"predictions\.csv is damaged, or no table"),
+        ("history.jsonl", '{"stage": "mul', r"history\.jsonl is damaged .* or train this fold again"),
+        ("predictions.csv", "name,class\nbenign/benign (1).png", r"predictions\.csv is damaged, or not a table"),
     ],
 )
 def test_a_damaged_file_of_a_fold_is_named(
@@ -213,7 +213,7 @@ def test_a_study_needs_two_folds(folds: int, phantom_folder: Path, tmp_path: Pat
 
 
 def test_a_protocol_without_folds_has_no_number_of_them(phantom_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--folds is 10, but protocol seed has no folds; leave --folds away"):
+    with pytest.raises(UsageError, match="--folds is 10, but protocol seed has no folds; leave --folds out"):
         run_study({**ASKED, "protocol": "seed", "folds": 10}, str(phantom_folder), tmp_path)
 
 

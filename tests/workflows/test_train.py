@@ -147,14 +147,14 @@ def test_training_stops_where_nothing_becomes_better_and_a_resumed_one_stays_the
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"fold": 3}, "--fold is 3, but protocol grouped has no folds; add --protocol kfold, or leave --fold away"),
+        ({"fold": 3}, "--fold is 3, but protocol grouped has no folds; add --protocol kfold, or leave --fold out"),
         ({"width": 8}, "--width is 8, but approach multitask has no U-Net of its own; add --approach two-stage"),
         ({"protocol": "lesion-70-30", "folds": 5}, "--folds is 5; protocol lesion-70-30 has 3 splits"),
         (
             {"gradual_unfreezing": True, "weights": "none"},
             "--gradual-unfreezing is for a pretrained backbone, and this",
         ),
-        ({"encoder_rate": 0.1, "weights": "none"}, "--encoder-rate is for a pretrained backbone, .* or leave it away"),
+        ({"encoder_rate": 0.1, "weights": "none"}, "--encoder-rate is for a pretrained backbone, .* or leave it out"),
     ],
 )
 def test_an_option_that_would_be_passed_over_is_refused(
@@ -173,7 +173,7 @@ def test_a_model_that_cannot_be_exported_is_kept_and_exported_later(
     given = {"approach": "multitask-cnn", "backbone": TINY, **SMALL, "epochs": 1}
     trained = run_training(given, str(phantom_folder), Path("run"))
     assert trained.exported is None
-    assert trained.export_error.endswith("the run is whole: python cli.py export run")
+    assert trained.export_error.endswith("the run itself is complete; try again: python cli.py export run")
     assert trained.to_json()["metrics"]["dice"] == read_card(trained.run.model_file).scores["dice"]
     assert f"No SavedModel: {trained.export_error}" in trained.summary()
 
@@ -196,9 +196,9 @@ def test_a_start_that_may_have_seen_the_held_out_images_is_said_and_in_a_study_r
     first = trained_once("multitask-cnn").run
     given = {"approach": "multitask-cnn", **APPROACHES["multitask-cnn"], **SMALL, "weights": str(first.model_file)}
     again = run_training(given | {"epochs": 1}, str(phantom_folder), tmp_path / "run", export=False).run
-    seen = "model.keras was trained on phantom, perhaps on images that are held out here: scores may be too good"
+    seen = "model.keras was trained on phantom, possibly on images that are held out here: scores may be too optimistic"
     assert seen in " ".join(capsys.readouterr().err.split())
-    assert "starting weights: model.keras, which was trained on phantom, perhaps" in again.model_card_file.read_text()
+    assert "starting weights: model.keras, which was trained on phantom, possibly" in again.model_card_file.read_text()
     with pytest.raises(UsageError, match=r"model\.keras was trained on phantom, .*; a study needs weights that have"):
         run_study({**given, "protocol": "kfold"}, str(phantom_folder), tmp_path / "study")
     assert not (tmp_path / "study").exists()

@@ -42,7 +42,7 @@ class SavedModelEngine:
         if signature is None or not set(OUTPUTS) <= set(signature.structured_outputs):
             raise UsageError(
                 f"{version} has no signature {SIGNATURE} with {', '.join(OUTPUTS)}; "
-                "make it anew: python cli.py export RUN"
+                "make it again: python cli.py export RUN"
             )
         return cls(saved_model), card
 

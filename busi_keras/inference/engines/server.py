@@ -143,7 +143,7 @@ class ServerEngine:
         try:
             return Card.from_json(answer["card"].item().decode())
         except (TypeError, ValueError, AttributeError, KeyError):
-            raise nonsense(self._address, "its card is none of busi_keras") from None
+            raise nonsense(self._address, "its card is not a busi_keras card") from None
 
     def run(self, images: np.ndarray) -> Outputs:
         """Outputs for float32 `(batch, S, S, 3)`, letterboxed, 0-255.

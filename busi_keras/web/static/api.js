@@ -61,7 +61,7 @@ async function reach(path, options) {
     return await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ServerError("the connection broke off; see whether the server still runs, and try again", 0);
+    throw new ServerError("the connection was lost; check that the server is still running, and try again", 0);
   }
 }
 

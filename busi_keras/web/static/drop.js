@@ -43,7 +43,7 @@ async function collect(entry, found) {
     if (entry.isFile) found.files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
     else await collectFolder(entry.createReader(), found);
   } catch {
-    found.unread.push({ name: entry.name, sentence: "it cannot be read; see whether it is still there and may be opened" });
+    found.unread.push({ name: entry.name, sentence: "it cannot be read; check that it still exists and that you may open it" });
   }
 }
 

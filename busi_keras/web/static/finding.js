@@ -5,7 +5,7 @@ import { $, element, sentence, warning } from "./writing.js";
 
 const SHOWN_LESIONS = 5;
 const MEANINGS = {
-  screening: "Screening: found 95 % of the malignant validation images, or more.",
+  screening: "Screening: found at least 95 % of the malignant validation images.",
   balanced: "Balanced: sensitivity and specificity together were highest in validation.",
 };
 
@@ -61,13 +61,13 @@ function showVerdict(one, thresholds, active) {
   $("verdict").hidden = !active;
   const slider = $("sensitivity");
   if (!active) {
-    $("sensitivity-note").textContent = "This model carries no operating thresholds: its validation had no malignant image, or nothing else.";
+    $("sensitivity-note").textContent = "This model has no operating thresholds: its validation images were all malignant, or none were.";
     slider.setAttribute("aria-valuetext", "no thresholds");
     return;
   }
   const where = above ? "at or above" : "below";
   $("verdict").textContent = `${above ? "Suspicious: malignant" : "Malignant"} is ${where} the ${active.name} threshold, ${percent(active.value)}`;
-  slider.setAttribute("aria-valuetext", `${active.name}: malignant from ${percent(active.value)} on`);
+  slider.setAttribute("aria-valuetext", `${active.name}: malignant at ${percent(active.value)} or more`);
   const same = thresholds.every(({ value }) => value === active.value) && thresholds.length > 1 ? " In this model all thresholds are the same." : "";
   $("sensitivity-note").textContent = (MEANINGS[active.name] ?? `Threshold ${active.name}.`) + active.done + same;
 }

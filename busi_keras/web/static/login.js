@@ -22,7 +22,7 @@ form.addEventListener("submit", async (event) => {
     wrong.textContent = error[0].toUpperCase() + error.slice(1) + ".";
     form.password.select();
   } catch {
-    wrong.textContent = "The server cannot be reached; see whether it still runs.";
+    wrong.textContent = "The server cannot be reached; check that it is still running.";
   } finally {
     button.disabled = false;
   }

@@ -13,7 +13,7 @@ export function thresholdsOf(model) {
 function doneBy(model, threshold) {
   const { sensitivity, specificity } = model.operating[threshold] ?? {};
   if (sensitivity == null || specificity == null) return "";
-  return ` On the model's ${model.scored} images it found ${percent(sensitivity)} of the malignant and left ${percent(specificity)} of the others alone.`;
+  return ` On the model's ${model.scored} images its sensitivity was ${percent(sensitivity)} and its specificity ${percent(specificity)}.`;
 }
 
 /** All but the examples. */
@@ -26,8 +26,8 @@ export function showModel(model, thresholds) {
   $("limits").textContent = `PNG, JPEG, BMP, GIF, TIFF or DICOM, up to ${Math.floor(model.max_upload_bytes / 1e6)} MB each.`;
   $("end-session").textContent = model.signed_in ? "Sign out" : "End session";
   $("correction-note").textContent = model.corrections
-    ? "Saved as image, mask and class for the next training. The image is saved as it is shown: look whether a name is written on it."
-    : "This server keeps corrections for the report alone. To save them for training, start it with --corrections FOLDER.";
+    ? "Saved as image, mask and class for the next training. The image is saved as shown: check that no name is visible in it."
+    : "This server uses corrections only in the report. To save them for training, start it with --corrections FOLDER.";
   $("model-warnings").replaceChildren(...model.warnings.map((text) => warning(`this model was ${text}`)));
   notice(...model.notices);
   showAbout(model, thresholds);
@@ -61,7 +61,7 @@ export function showExamples(model, add, failed) {
 function showAbout(model, thresholds) {
   const facts = {
     Model: model.version, Approach: model.approach, Backbone: model.backbone, "Trained on": model.data, Date: model.date.slice(0, 10),
-    Thresholds: thresholds.map(({ name, value }) => `${name}: malignant from ${percent(value)} on`).join("; ") || "none",
+    Thresholds: thresholds.map(({ name, value }) => `${name}: malignant at ${percent(value)} or more`).join("; ") || "none",
     Software: model.software, "Intended use": model.intended_use,
   };
   $("about-facts").replaceChildren(...terms(facts));

@@ -66,7 +66,7 @@ async function start() {
 // ---- the model ----
 
 async function loadedModel() {
-  const waiting = () => notice("The model is being loaded. Images that are dropped now wait for it.");
+  const waiting = () => notice("The model is loading. Images you drop now will wait for it.");
   const found = await (await ask("/api/model", { waiting })).json();
   notice();
   return found;
@@ -114,7 +114,7 @@ function connectIntake() {
     if (detail.single || !openCase) openByItself(detail.case);
   });
   intake.addEventListener("cine", ({ detail }) => {
-    const best = detail.case.finding.lesions.length ? "has the largest lesion" : "is the most probably malignant; no frame has a lesion";
+    const best = detail.case.finding.lesions.length ? "has the largest lesion" : "has the highest probability of malignant; no frame has a lesion";
     say(`${detail.case.name}: frame ${detail.case.frame + 1} ${best}`);
     if (detail.frames.some((one) => one.key === openCase?.key)) openByItself(detail.case);
   });
@@ -207,7 +207,7 @@ async function showPixels(one, signal) {
   const outline = corrected ? contour(drawn, width, height, 0.5) : contour(values, width, height, HALF);
   viewer.outlined(outline, drawn, corrected);
   $("show-heat-map").disabled = !heatMap;
-  $("show-heat-map").parentElement.title = heatMap ? "" : "No place in the image speaks for the class";
+  $("show-heat-map").parentElement.title = heatMap ? "" : "No region of the image supports the class";
   showHeatScale();
   describeCanvas(one);
   fitBrush(editor, width, height);
@@ -349,7 +349,7 @@ function showSaved(one, mask) {
 }
 
 function savedSentence({ label, saved }) {
-  return saved ? `Saved as ${saved}.` : `Noted as ${label}; it stands in the report.`;
+  return saved ? `Saved as ${saved}.` : `Recorded as ${label}; the report will show it.`;
 }
 
 function outcome(text, wrong) {
@@ -364,7 +364,7 @@ async function showFigure() {
     const blob = await (await ask(`/api/cases/${openCase.key}/figure.png`, { signal })).blob();
     if (signal.aborted) return;
     $("figure").src = URL.createObjectURL(blob);
-    const masks = openCase.correction?.lesions ? "your mask, its mask" : "mask";
+    const masks = openCase.correction?.lesions ? "your mask, the model's mask" : "mask";
     $("figure").alt = `Input, ${masks}, heat map and overlay in one row`;
   } catch (error) {
     failed(error);

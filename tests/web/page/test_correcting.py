@@ -189,9 +189,9 @@ def test_what_may_name_a_patient_is_saved_after_a_look(
     drop(page, write(tmp_path, "scan.png", brightness=240))
     shown(page, "scan.png")
     page.get_by_role("button", name="Save correction").click()
-    expect(page.locator("#correction-outcome")).to_contain_text("A name may be written on this image")
+    expect(page.locator("#correction-outcome")).to_contain_text("A name may be visible in this image")
     assert not (tmp_path / "corrections" / "malignant").exists()
-    page.get_by_label("no name is written on this image").check()
+    page.get_by_label("no name is visible in this image").check()
     page.get_by_role("button", name="Save correction").click()
     expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")
 
@@ -255,5 +255,5 @@ def test_the_figure_is_drawn_anew_with_the_readers_mask(page: Page, tmp_path: Pa
     height, width = after.shape[:2]
     assert (after[height // 3 : 2 * height // 3, width // 4 : width // 3] < 50).all()  # which is empty
     expect(page.locator("#figure")).to_have_attribute(
-        "alt", "Input, your mask, its mask, heat map and overlay in one row"
+        "alt", "Input, your mask, the model's mask, heat map and overlay in one row"
     )

@@ -33,7 +33,7 @@ def test_of_a_cine_every_other_frame_is_asked_for_and_the_largest_lesion_opened(
             return Frame(image)
 
     monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
-    page.get_by_label("Of a cine").fill("2")
+    page.get_by_label("From a cine").fill("2")
     drop(page, write(tmp_path, "cine.png"))
     shown(page, "cine.png, frame 3 of 6")
     rows = page.locator("#case-table tbody tr")
@@ -41,7 +41,7 @@ def test_of_a_cine_every_other_frame_is_asked_for_and_the_largest_lesion_opened(
     expect(rows.locator("td:first-child")).to_have_text([f"cine.png, frame {n}" for n in (1, 3, 5)])
     expect(page.locator("#report-dicom")).to_be_hidden()
 
-    page.get_by_label("Of a cine").fill("0")
+    page.get_by_label("From a cine").fill("0")
     drop(page, write(tmp_path, "again.png"))
     page.wait_for_timeout(200)
     expect(rows).to_have_count(3)
@@ -59,7 +59,7 @@ def test_of_a_cine_without_lesion_no_largest_one_is_said(
     monkeypatch.setattr("busi_keras.web.upload_routes.open_frames", Cine)
     drop(page, write(tmp_path, "cine.png"))
     expect(page.locator("#said")).to_have_text(
-        "cine.png: frame 2 is the most probably malignant; no frame has a lesion"
+        "cine.png: frame 2 has the highest probability of malignant; no frame has a lesion"
     )
 
 
@@ -87,7 +87,7 @@ def test_a_dropped_folder_comes_but_for_what_cannot_be_read(page: Page, tmp_path
     drop(page, folder)
     expect(page.locator("#case-table tbody tr td:first-child")).to_have_text(["first.png", "last.png"])
     expect(page.locator("#refused li")).to_have_text(
-        ["gone.png: it cannot be read; see whether it is still there and may be opened"]
+        ["gone.png: it cannot be read; check that it still exists and that you may open it"]
     )
 
 
@@ -109,7 +109,7 @@ def test_the_focus_stays_in_the_table_while_images_come(page: Page, tmp_path: Pa
 def test_a_cine_in_dicom_is_measured_in_mm_and_gives_results_in_dicom(page: Page, tmp_path: Path) -> None:
     """A cine of 30 JPEG frames that comes with pydicom."""
     cine = Path(str(get_testdata_file("examples_ybr_color.dcm", download=False)))
-    page.get_by_label("Of a cine").fill("15")
+    page.get_by_label("From a cine").fill("15")
     drop(page, cine)
     rows = page.locator("#case-table tbody tr")
     expect(rows).to_have_count(2)
@@ -123,7 +123,7 @@ def test_a_cine_in_dicom_is_measured_in_mm_and_gives_results_in_dicom(page: Page
         page.locator("#report-dicom").click()
     with zipfile.ZipFile(download.value.path()) as archive:
         written = [dcmread(BytesIO(archive.read(name))) for name in archive.namelist()]
-    expect(page.locator("#dicom-note")).to_contain_text("what you corrected is not in it")
+    expect(page.locator("#dicom-note")).to_contain_text("without your corrections")
     assert {one.Modality for one in written} == {"SEG", "SR", "OT"}
     assert {one.PatientName for one in written} == {dcmread(cine).PatientName}
 
@@ -153,7 +153,7 @@ def test_a_cine_is_cancelled_midway_and_keeps_what_is_done(
     rows = page.locator("#case-table tbody tr")
     expect(rows).to_have_count(6)
     shown(page, "cine.png, frame 1 of 40")
-    page.get_by_label("Of a cine").fill("20")
+    page.get_by_label("From a cine").fill("20")
     drop(page, write(tmp_path, "again.png"))
     expect(rows.filter(has_text="again.png")).to_have_count(2)
     assert sum(engine.batches) <= 6 + 1 + 2  # the frame in hand may be finished, no further one
@@ -261,7 +261,7 @@ def test_broken_files_end_in_sentences_and_the_page_goes_on(page: Page, tmp_path
     expect(refused).to_have_count(4)
     texts = refused.all_text_contents()
     for name, sentence in zip(
-        files, ("is damaged", "no image that can be read", "zip archive", "no image"), strict=True
+        files, ("is damaged", "not a readable image", "zip archive", "not a readable image"), strict=True
     ):
         assert any(text.startswith(f"{name}: ") and sentence in text for text in texts), name
     assert page.locator("#refused img").count() == 0

@@ -131,12 +131,12 @@ def test_the_sensitivity_moves_between_the_stored_thresholds(page: Page, tmp_pat
     slider, verdict = page.locator("#sensitivity"), page.locator("#verdict")
     expect(verdict).to_contain_text("at or above the screening threshold")
     note = page.locator("#sensitivity-note")
-    expect(note).to_contain_text("it found 90.0 % of the malignant and left 65.0 % of the others alone")
+    expect(note).to_contain_text("its sensitivity was 90.0 % and its specificity 65.0 %")
     slider.focus()
     page.keyboard.press("ArrowRight")
     expect(verdict).to_have_text("Malignant is below the balanced threshold, 75.0 %")
     expect(note).not_to_contain_text("it found")  # the card does not say
-    assert slider.get_attribute("aria-valuetext") == "balanced: malignant from 75.0 % on"
+    assert slider.get_attribute("aria-valuetext") == "balanced: malignant at 75.0 % or more"
     assert page.locator(".mark.active").get_attribute("title") == "balanced: 75.0 %"
     assert "threshold=balanced" in str(page.locator("#report-pdf").get_attribute("href"))
     bar = page.locator(".track", has=page.locator(".mark")).bounding_box()
@@ -182,7 +182,7 @@ def test_a_model_without_thresholds_has_no_slider(
     drop(page, write(tmp_path, "breast.png"))
     shown(page, "breast.png")
     expect(page.locator("#sensitivity")).to_be_disabled()
-    expect(page.locator("#sensitivity-note")).to_contain_text("carries no operating thresholds")
+    expect(page.locator("#sensitivity-note")).to_contain_text("has no operating thresholds")
     first = page.locator("#warnings p").first
     expect(first).to_have_class("warning")
     expect(first).to_contain_text("Trained on phantoms")
@@ -197,7 +197,7 @@ def test_what_speaks_against_an_image_stands_before_what_is_said_of_it(
     expect(page.locator("#case-name")).to_have_text("dim.png")
     warnings = page.locator("#warnings p.warning")
     expect(warnings).to_have_count(1)
-    expect(warnings).to_contain_text("Not like the training images")
+    expect(warnings).to_contain_text("Unlike the training images")
     drop(page, write(tmp_path, "faint.png", brightness=130))
     shown(page, "faint.png")
     below = page.locator("#label").bounding_box()

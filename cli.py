@@ -238,7 +238,9 @@ def predict(
             set_backend(backend)
         from busi_keras.workflows.predict import predict_paths
 
-        result = predict_paths(model, paths, output, server, dicom_output, every, flips, allow_burnt_in)
+        result = predict_paths(
+            model, paths, output, server, dicom_output, every, flips=flips, allow_burnt_in=allow_burnt_in
+        )
         if as_json:
             print_json(result.to_json())
         else:

@@ -22,7 +22,7 @@ class PageServer:
         while not (found := re.search(r"http://[\d.]+:\d+", log.read_text())):
             self._check(log)
         self.address = found[0]
-        while not _answers(f"{self.address}/health"):
+        while not _answers(f"{self.address}/"):
             self._check(log)
         self.seconds_to_page = time.monotonic() - started
         while not _answers(f"{self.address}/ready"):

@@ -187,7 +187,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "trained_parameters": runners[0].parameters,
         "peer": peer,
         "backends": dict(zip(options.backends, backends, strict=True)),
-        "quiet": all(runner.quiet_seconds() for runner in runners),
+        "quiet": all(len(runner.quiet_seconds()) >= options.steps for runner in runners),
         "best_ratio": max(result["ratio"] for result in backends),
     }
 

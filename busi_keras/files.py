@@ -1,6 +1,7 @@
 """Files that are whole or not there: written beside their name, flushed, and renamed."""
 
 import errno
+import functools
 import glob
 import os
 import re
@@ -8,7 +9,7 @@ import shutil
 import sys
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(part, glob.escape(path.name))
+        _sweep(part, glob.escape(path.name), _left_in(part.parent))
         yield part
         with part.open("rb") as written:
             os.fsync(written.fileno())
@@ -186,12 +187,24 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{os.getpid()}.{path.name}")
 
 
-def _sweep(part: Path, pattern: str) -> None:
-    """Removes what lies at `part`, and what processes that are no more left of names that match the pattern."""
-    for left in part.parent.glob(f".*.{pattern}"):
-        if unfinished(left) and (left == part or not _alive(int(left.name.split(".")[1]))):
+def _sweep(part: Path, pattern: str, left_over: Iterable[Path] | None = None) -> None:
+    """Removes what lies at `part`, and what processes that are no more left of names that match the pattern.
+
+    Args:
+        left_over: where that is looked for; None for the folder.
+    """
+    found = part.parent.glob(".*") if left_over is None else left_over
+    for left in (part, *(left for left in found if unfinished(left) and left.match(f".*.{pattern}"))):
+        if left == part or not _alive(int(left.name.split(".")[1])):
             shutil.rmtree(left, ignore_errors=True)
             left.unlink(missing_ok=True)
+
+
+@functools.cache
+def _left_in(folder: Path) -> tuple[Path, ...]:
+    """Unfinished files and folders, as they were when this process first wrote here: to list a folder of thousands of
+    images for each of them would take longer than to write them."""
+    return tuple(path for path in folder.glob(".*") if unfinished(path))
 
 
 def _alive(process: int) -> bool:

@@ -210,13 +210,13 @@ def _open(source: Path | bytes) -> ImageFile.ImageFile:
 def _decoded(image: ImageFile.ImageFile, name: str) -> Image.Image:
     """The image upright, opaque, and in one of `_COLOUR_MODELS`."""
     try:
-        frames = getattr(image, "n_frames", 1)
+        frames = _frames(image)
         image.load()
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception as error:  # damaged data make Pillow raise IndexError, struct.error, SyntaxError, OSError, ...
         raise UsageError(f"{name} is damaged ({error}); get the file again") from None
-    if frames > 1:
-        raise UsageError(f"{name} has {frames} frames; save the frame you want as a separate image")
+    if frames != 1:
+        raise UsageError(f"{name} has {frames or 'several'} frames; save the frame you want as a separate image")
     if image.mode not in _COLOUR_MODELS:
         raise UsageError(f"{name} is in the colour model {image.mode}; save it as grey or RGB, 8 bits a channel")
     if image.mode in _GREY_16_BIT and not _spans_16_bits(image):
@@ -224,6 +224,12 @@ def _decoded(image: ImageFile.ImageFile, name: str) -> Image.Image:
     if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
         raise UsageError(f"{name} is partly transparent; flatten it onto its background first")
     return _upright(image, orientation)
+
+
+def _frames(image: ImageFile.ImageFile) -> int:
+    """How many images are in the file; 0 for several in a TIFF, which may be made so that Pillow counts for hours."""
+    several = image.format == "TIFF" and getattr(image, "is_animated", False)
+    return 0 if several else getattr(image, "n_frames", 1)
 
 
 def _spans_16_bits(image: Image.Image) -> bool:

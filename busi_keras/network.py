@@ -9,8 +9,8 @@ TIMEOUT_S = 4.0
 
 def reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
     """Whether a server answers at `url` within `timeout_s` seconds, through the proxies of the environment."""
-    request = urllib.request.Request(url, method="HEAD")
     try:
+        request = urllib.request.Request(url, method="HEAD")
         with urllib.request.urlopen(request, timeout=timeout_s):
             return True
     except urllib.error.HTTPError as error:

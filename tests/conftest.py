@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,6 +26,15 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small networks a
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's threads would wait for each other: workers share the cores
 
 register_tiny()
+hypothesis.settings.register_profile("project", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("project")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Notebooks go on with their runs, and would train nothing where these are finished."""
+    if not hasattr(session.config, "workerinput"):
+        for run in (Path(__file__).parents[1] / "runs").glob("notebook-*-phantom"):
+            shutil.rmtree(run)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

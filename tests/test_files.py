@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -214,3 +215,20 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged(tmp_path: Path) ->
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with pytest.raises(ValueError, match="is damaged"):
         verify_archive(tmp_path / "none.npz")
+
+
+def test_writing_many_files_does_not_list_the_folder_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / ".999999999.b.txt"  # of a process that was killed
+    left.touch()
+    listed: list[Path] = []
+    found = Path.glob
+
+    def glob(folder: Path, pattern: str) -> Iterator[Path]:
+        listed.append(folder)
+        return found(folder, pattern)
+
+    monkeypatch.setattr(Path, "glob", glob)
+    for name in "abc":
+        write_text(tmp_path / f"{name}.txt", name)
+    assert listed == [tmp_path]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt", "c.txt"]

@@ -168,10 +168,10 @@ def test_a_deep_grey_image_is_turned_upright_too() -> None:
                     save_all=True,
                     append_images=[Image.fromarray(COLOUR[::-1]), Image.fromarray(255 - COLOUR)],
                 ),
-                "3 frames; save the frame you want",
+                f"{count} frames; save the frame you want",
                 id=f"animated {kind}",
             )
-            for kind in ("PNG", "GIF", "TIFF")
+            for kind, count in (("PNG", 3), ("GIF", 3), ("TIFF", "several"))
         ),
         pytest.param(b"", "not a readable image; give a PNG, JPEG, BMP, GIF or TIFF", id="zero bytes"),
         pytest.param(b"patient,age\n1,44\n", "not a readable image; give a PNG", id="text"),

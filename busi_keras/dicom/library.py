@@ -29,10 +29,15 @@ def highdicom(module: str = "highdicom") -> ModuleType:
     return _library(module, "writing DICOM")
 
 
-def _library(module: str, purpose: str) -> ModuleType:
+def quieten() -> None:
+    """Keeps them quiet; before threads start, in which another filter of warnings could displace this one."""
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", module=rf"({'|'.join(_TALKATIVE)})\b")
+
+
+def _library(module: str, purpose: str) -> ModuleType:
+    quieten()
     try:
         return importlib.import_module(module)
     except ImportError:

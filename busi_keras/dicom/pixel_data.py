@@ -5,6 +5,7 @@ in memory.
 """
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from struct import unpack
 from typing import Any, BinaryIO
 
@@ -22,6 +23,8 @@ _LONGEST_SHARE, _LONGEST_HEADER = 2, 65536  # a compressed frame takes less than
 _VIDEO = "1.2.840.10008.1.2.4.10"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _RLE = "1.2.840.10008.1.2.5"
+_JPEG = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+"""Baseline and extended. With Pillow alone, pixels that Adobe's mark makes RGB of would be converted once more."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def find_pixel_data(stream: BinaryIO, dataset: Any, name: str) -> PixelData:
         dataset, transfer_syntax_uid=syntax, pixel_keyword="PixelData", pixel_vr=element.representation
     )
     found = PixelData(stream.tell(), options, options["number_of_frames"], rows, columns)
+    if syntax in _JPEG and options["samples_per_pixel"] > 1 and find_spec("libjpeg") is None:
+        raise UsageError(f"{name} is a JPEG in colour, which needs a decoder; pip install pylibjpeg-libjpeg")
     if syntax.is_encapsulated != (element.length == _UNDEFINED):
         raise UsageError(f"{name} is damaged: its pixel data are not coded as it says; get the file again")
     if syntax.is_encapsulated:

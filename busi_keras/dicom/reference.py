@@ -16,6 +16,7 @@ from busi_keras.errors import UsageError
 
 UTF_8 = "ISO_IR 192"
 
+LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _TYPE_1 = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _TYPE_2 = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
@@ -23,7 +24,7 @@ _TYPE_2 = (
 )
 _TYPE_3 = (
     *("IssuerOfPatientID", "PatientIdentityRemoved", "DeidentificationMethod", "StudyDescription"),
-    *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+    *LOSSY,
     *("Modality", "Rows", "Columns", "Laterality"),
 )
 _DEFINED = {"PatientSex": ("M", "F", "O"), "Laterality": ("L", "R")}

@@ -7,7 +7,7 @@ import numpy as np
 from busi_keras.card import RESEARCH_USE
 from busi_keras.dicom.algorithm import Algorithm
 from busi_keras.dicom.library import highdicom, pydicom
-from busi_keras.dicom.reference import UTF_8, reference, result_uid, writable
+from busi_keras.dicom.reference import LOSSY, UTF_8, reference, result_uid, writable
 from busi_keras.dicom.ultrasound import Ultrasound
 from busi_keras.imaging import pixels_digest
 
@@ -48,6 +48,9 @@ def make_capture(ultrasound: Ultrasound, picture: np.ndarray, frame_number: int,
         capture.SpecificCharacterSet = UTF_8
         capture.PatientOrientation = None  # highdicom wants one, but panels have none
         capture.Laterality = source.get("Laterality")  # a breast is one of two, so it must be there, if empty
+        for keyword in LOSSY:  # once lossy, always: PS3.3, C.7.6.1.1.5
+            if keyword in source:
+                setattr(capture, keyword, source[keyword].value)
         capture.DerivationDescription = f"{algorithm.name}: {RESEARCH_USE}"
         capture.ImageComments = RESEARCH_USE
         capture.SourceImageSequence = [_source(source, frame_number if ultrasound.frame_count > 1 else None)]

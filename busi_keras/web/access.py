@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import hmac
 import os
 from collections.abc import Mapping
@@ -158,7 +157,7 @@ class Guard:
             return False
         try:
             user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return False
         return await door.opens(user, password)
 

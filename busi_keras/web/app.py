@@ -17,7 +17,7 @@ from busi_keras.card import RESEARCH_USE
 from busi_keras.data.corrections import UnreadableIndexError
 from busi_keras.errors import UnwritableError, UsageError
 from busi_keras.web import case_routes, server_routes, upload_routes
-from busi_keras.web.access import Guard
+from busi_keras.web.access import HEADERS, Guard
 from busi_keras.web.dependencies import NoSessionError
 from busi_keras.web.metrics import Measured
 from busi_keras.web.prediction_queue import QueueFullError
@@ -133,7 +133,8 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
-        return _error(500, "something went wrong on the server (its log has details); you can keep using the page")
+        sentence = "something went wrong on the server (its log has details); you can keep using the page"
+        return _error(500, sentence, HEADERS)  # this answer passes no middleware
 
 
 def _sentence(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:

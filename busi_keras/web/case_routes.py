@@ -1,7 +1,6 @@
 """What a reader does with cases: look, compare, correct, report."""
 
 import base64
-import binascii
 import csv
 import io
 from contextlib import AbstractContextManager
@@ -169,9 +168,10 @@ def dicom_results(key: str, service: TheService, session: TheSession) -> Respons
 async def correct(key: str, said: CorrectionRequest, service: TheService, session: TheSession) -> CorrectionAnswer:
     """Correct a case: the right class and mask. Saved in BUSI's layout where the server has a folder for it."""
     case = session.case(key)
-    drawn = await in_thread(_drawn_mask, said, case)
-    service.sessions.check_bytes(0 if drawn is None else drawn.size // PIXELS_A_MASK_BYTE)
-    correction = await in_thread(case.correct, drawn, partial(_save, case, said, service))
+    with _place(case, service):
+        drawn = await in_thread(_drawn_mask, said, case)
+        service.sessions.check_bytes(0 if drawn is None else drawn.size // PIXELS_A_MASK_BYTE)
+        correction = await in_thread(case.correct, drawn, partial(_save, case, said, service))
     service.metrics.corrections.inc()
     return CorrectionAnswer.of(correction, case.spacing)
 
@@ -181,7 +181,7 @@ def _drawn_mask(said: CorrectionRequest, case: Case) -> np.ndarray | None:
         return None
     try:
         content = base64.b64decode(said.mask_png, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise UsageError("the mask is not in base64; send a PNG's bytes in base64") from None
     way_out = f"draw it on the image, {case.width} x {case.height} px"
     if (pixels := pixel_count(content)) != case.width * case.height:  # before it is decoded

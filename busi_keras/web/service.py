@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
+from busi_keras.dicom import library
 from busi_keras.inference.predictor import Prediction
 from busi_keras.report.case_report import Threshold
 from busi_keras.web.access import Credentials, Door
@@ -65,6 +66,7 @@ class Service:
     """
 
     def __init__(self, model: ServedModel, settings: Settings) -> None:
+        library.quieten()
         self.model, self.settings = model, settings
         self.metrics = Metrics()
         self.examples = Examples()

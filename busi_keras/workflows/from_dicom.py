@@ -103,22 +103,24 @@ def convert_folder(
     done: list[Converted] = []
     failed = list(missing)
     of_patient: dict[str, dict[Path, None]] = {}
-    with progress_bar("converting", len(files)) as advance:
-        for path in files:
-            label = label_of.get(path)
-            problems: list[UsageError] = []
-            images: dict[Path, bool] = {}
-            for patient, pixels in _scanned(path, label, labels, every, allow_burnt_in, problems.append):
-                image, is_new = _keep(pixels, path, str(label), output, problems.append)
-                images[image] = is_new or images.get(image, False)
-                of_patient.setdefault(patient, {})[image] = None
-            if problems:
-                failed.append(Failed(path, str(problems[0])))
-            else:
-                done.append(Converted(path, str(label), tuple(images), sum(images.values())))
-            advance()
-    names = [[image.relative_to(output).as_posix() for image in found] for found in of_patient.values()]
-    add_patients(output, [group for group in names if len(group) > 1])
+    try:
+        with progress_bar("converting", len(files)) as advance:
+            for path in files:
+                label = label_of.get(path)
+                problems: list[UsageError] = []
+                images: dict[Path, bool] = {}
+                for patient, pixels in _scanned(path, label, labels, every, allow_burnt_in, problems.append):
+                    image, is_new = _keep(pixels, path, str(label), output, problems.append)
+                    images[image] = is_new or images.get(image, False)
+                    of_patient.setdefault(patient, {})[image] = None
+                if problems:
+                    failed.append(Failed(path, str(problems[0])))
+                else:
+                    done.append(Converted(path, str(label), tuple(images), sum(images.values())))
+                advance()
+    finally:  # whatever ends the work: images that are there must not lack who they are of
+        names = [[image.relative_to(output).as_posix() for image in found] for found in of_patient.values()]
+        add_patients(output, [group for group in names if len(group) > 1])
     return Conversions(tuple(done), tuple(failed))
 
 

@@ -1,13 +1,16 @@
 """`predict`: masks, classes and overlays for image and DICOM files; a broken file never stops the others."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from busi_keras.card import Card
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.reference import result_stem
 from busi_keras.dicom.ultrasound import read_ultrasound
@@ -21,6 +24,8 @@ from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.models import load_predictor
 from busi_keras.workflows.predict_dicom import predict_ultrasound
 from busi_keras.workflows.predicted import Failed, Predicted, Predictions, has_tables, write_tables
+
+log = logging.getLogger(__name__)
 
 WITHHELD = (
     "a name may be visible in the image, so the overlay shows only the outline; check the image, and use "
@@ -60,7 +65,21 @@ def predict_paths(
     if flips:
         predictor = predictor.with_flips()
     with progress_bar("predicting", len(files)) as advance:
-        return predict_files(predictor, files, output, advance, dicom_output, every, allow_burnt_in, advance.more)
+        found = predict_files(predictor, files, output, advance, dicom_output, every, allow_burnt_in, advance.more)
+    if server is not None:
+        _require_one_model(server, predictor.card)
+    return found
+
+
+def _require_one_model(server: str, card: Card) -> None:
+    """Says so where a server has switched to another version: the card is then not that of all predictions."""
+    with suppress(UsageError):  # it answers no longer: what failed is listed
+        if Predictor.connect(server).card != card:
+            log.warning(
+                "%s has switched to another version of the model: some predictions may be from it, but are judged by "
+                "the first one's thresholds; predict again, or name a version: .../versions/N",
+                server,
+            )
 
 
 def predict_files(

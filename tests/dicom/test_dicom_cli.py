@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import cli
+from busi_keras.imaging import read_image
 from busi_keras.inference.predictor import Predictor
 from busi_keras.workflows import predict
 
@@ -47,6 +48,28 @@ def test_predict_writes_dicom_and_says_what_failed(
     assert all(Path(path).exists() for path in one["dicom"].values())
     assert "is not an ultrasound image (CT Image Storage)" in document["failed"][0]["error"]
     assert not [word for word in patient if word in out + err]
+
+
+@pytest.mark.parametrize(
+    ("options", "shown", "looks"), [((), False, 1), (("--flips",), False, 2), (("--allow-burnt-in",), True, 1)]
+)
+def test_an_image_that_may_name_a_patient_is_shown_only_where_that_is_asked_for(
+    options: tuple[str, ...],
+    shown: bool,
+    looks: int,
+    tmp_path: Path,
+    ultrasound_file: Write,
+    run: Callable,
+    predictor: Predictor,
+) -> None:
+    path = ultrasound_file(tmp_path / "a.dcm", FRAME, BurnedInAnnotation="YES")
+    before = len(predictor.engine.batches)
+    code, _, _ = run("predict", path, "--output", tmp_path / "out", *options)
+    assert code == 0
+    assert len(predictor.engine.batches) == before + looks
+    overlay = read_image(next((tmp_path / "out").glob("*_overlay.png")))
+    grey = (overlay == overlay[..., :1]).all(axis=-1)
+    assert (overlay[grey].max() > 0) == shown
 
 
 def test_predict_refuses_no_frames(tmp_path: Path, ultrasound_file: Write, run: Callable) -> None:

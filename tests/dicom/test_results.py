@@ -17,6 +17,7 @@ from busi_keras.dicom.lesion_size import LesionSize, lesion_size
 from busi_keras.dicom.measurement_report import Finding
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.results import Results, make_results
+from busi_keras.dicom.secondary_capture import make_capture
 from busi_keras.dicom.ultrasound import Ultrasound, read_ultrasound
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.lesions import Lesion, find_lesions
@@ -296,3 +297,18 @@ def test_a_lesions_size_says_its_unit() -> None:
     )
     assert str(lesion_size(lesion, Spacing(0.1, 0.25))) == "3.0 x 2.5 mm, area 6.2 mm²"
     assert str(lesion_size(lesion, None)) == "30 x 10 px, area 250 px"
+
+
+def test_a_capture_of_lossy_pixels_says_so(tmp_path: Path, ultrasound_file: Write) -> None:
+    lossy = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": 8,
+        "LossyImageCompressionMethod": "ISO_10918_1",
+    }
+    grey = np.full((90, 120), 90, np.uint8)
+    captures = [
+        make_capture(read_ultrasound(ultrasound_file(tmp_path / name, grey, **said)), PANELS, 1, ALGORITHM)
+        for name, said in (("a.dcm", lossy), ("b.dcm", {}))
+    ]
+    assert {name: captures[0].get(name) for name in lossy} == lossy
+    assert captures[1].LossyImageCompression == "00"

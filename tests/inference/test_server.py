@@ -181,7 +181,7 @@ def test_over_grpc_faults_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> Non
         def Predict(self, request: object, context: object) -> PredictResponse:  # noqa: N802
             asked.append(request.model_spec.name)
             if request.model_spec.name == "slow":
-                time.sleep(0.5)
+                time.sleep(2)
             if request.model_spec.name == "busy":
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full")
             return PredictResponse()
@@ -193,7 +193,7 @@ def test_over_grpc_faults_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def engine(model: str) -> ServerEngine:
         address = Address.parse(f"grpc://127.0.0.1:{port}/v1/models/{model}")
-        return ServerEngine(address, GrpcClient(address, timeout_s=0.2))
+        return ServerEngine(address, GrpcClient(address, timeout_s=0.2 if model == "slow" else 20))
 
     try:
         with pytest.raises(UsageError, match=r"does not answer within 0\.2 s"):
@@ -277,6 +277,7 @@ FAULTS = {
     "an error": (answering(b'{"error": "out of memory"}', 500), r"refuses the model multitask \(500: out of memory\)"),
     "an error page": (answering(b"Bad gateway", 502), r"refuses the model multitask \(502: 'Bad gateway'\)"),
     "too busy": (answering(b'{"error": "queue is full"}', 429), r"no server answers .*\(429: queue is full\)"),
+    "too slow": (answering(b'{"error": "Timed out"}', 504), "does not answer within .* it hangs, or is overloaded"),
     "away": (answering(b"", 503), r"no server answers .*\(503: Service Unavailable\)"),
 }
 

@@ -126,3 +126,15 @@ def test_whole_checkpoints_are_kept_where_only_their_best_weights_are_damaged(tm
     progress = checkpoints.latest()
     assert progress is not None
     assert progress.epoch == 4
+
+
+def test_where_every_checkpoint_is_damaged_training_starts_from_the_beginning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path, "stage")
+    save(checkpoints, network(), range(3), best=9)
+    for path in tmp_path.glob("stage-0*.npz"):
+        path.write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.latest() is None
+    assert "no whole checkpoint of stage is left; it starts from the beginning" in caplog.text

@@ -77,6 +77,21 @@ def stored(path: Path) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files if name != "progress"}
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(phantom_folder: Path, weights: Path, tmp_path: Path) -> None:
+    asked = command(next(iter(CASES)), tmp_path / "run", phantom_folder, weights)
+    process = subprocess.Popen(asked, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while epochs_done(tmp_path / "run") < 1 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "interrupted; what was finished is kept" in said
+    assert "Traceback" not in said
+    assert epochs_done(tmp_path / "run") >= 1
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
 def epochs_done(run: Path) -> int:
     history = run / "history.jsonl"
     return len(history.read_text().splitlines()) if history.exists() else 0

@@ -128,6 +128,7 @@ WRONG_CORRECTIONS = {
     "huge, not decoded": ({"label": "benign", "mask_png": "HUGE"}, "the mask has 49000000 pixels; draw it"),
     "no image": ({"label": "benign", "mask_png": "aGVsbG8="}, "not a readable image"),
     "no base64": ({"label": "benign", "mask_png": "???"}, "not in base64"),
+    "no ASCII": ({"label": "benign", "mask_png": "\u00e9"}, "not in base64"),
     "no class": ({}, "body.label"),
 }
 

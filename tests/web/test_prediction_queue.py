@@ -1,7 +1,6 @@
 """The queue: batches, order, bounds, and images that break."""
 
 import threading
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,9 +21,11 @@ class Recorder:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.begun = threading.Event()
         self.go_on = threading.Event()
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        self.begun.set()
         self.go_on.wait(10)
         self.batches.append(len(images))
         values = [int(image[0, 0, 0]) for image in images]
@@ -41,7 +42,7 @@ def test_what_waits_is_predicted_in_one_batch_and_each_gets_its_own() -> None:
     recorder = Recorder()
     queue = PredictionQueue(recorder.predict, batch_size=4)
     futures = [queue.submit(image(0))]
-    time.sleep(0.1)  # the first is in the network now
+    assert recorder.begun.wait(10)  # the first is in the network now
     futures += [queue.submit(image(value)) for value in range(1, 7)]
     recorder.go_on.set()
     assert [future.result(10).label for future in futures] == [str(value) for value in range(7)]
@@ -65,7 +66,7 @@ def test_what_is_cancelled_while_it_waits_is_not_predicted() -> None:
     recorder = Recorder()
     queue = PredictionQueue(recorder.predict, batch_size=1)
     first = queue.submit(image(0))
-    time.sleep(0.1)
+    assert recorder.begun.wait(10)
     second, third = queue.submit(image(1)), queue.submit(image(2))
     assert second.cancel()
     recorder.go_on.set()
@@ -93,7 +94,7 @@ def test_closing_cancels_what_waits() -> None:
     recorder = Recorder()
     queue = PredictionQueue(recorder.predict, batch_size=1)
     first = queue.submit(image(0))
-    time.sleep(0.1)
+    assert recorder.begun.wait(10)
     second = queue.submit(image(1))
     threading.Timer(0.2, recorder.go_on.set).start()
     queue.close()

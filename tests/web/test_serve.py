@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from busi_keras.web.private_folder import TMPFS
 
 ROOT = Path(__file__).parents[2]
 SIZE = 64
-PRIVATE = TMPFS / f"busi_keras-{os.getuid()}"
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +54,16 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def held_by(process: subprocess.Popen[str]) -> Path:
+    """The private folder of a server: its lock is among the open files."""
+    for one in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(OSError):  # closed in the meantime
+            file = one.readlink()
+            if file.name == ".lock" and file.parent.name.startswith("server-"):
+                return file.parent
+    raise AssertionError("the server holds no folder")
+
+
 class Server:
     """A process that serves, its address, and what it printed."""
 
@@ -66,6 +75,7 @@ class Server:
             assert time.monotonic() < until
             time.sleep(0.05)
         self.port = int(found[1])
+        self.folder = held_by(process)
         self.client = httpx.Client(base_url=found[0], timeout=20)
         while self.client.get("/ready").status_code != 200:
             assert process.poll() is None, log.read_text()
@@ -101,39 +111,38 @@ def serve(network: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
         yield start
 
 
-def stored() -> list[Path]:
-    return list(PRIVATE.glob("server-*/session-*/*"))
+def stored(server: Server) -> list[Path]:
+    return list(server.folder.glob("session-*/*"))
 
 
 @pytest.mark.skipif(not TMPFS.is_dir(), reason="this system has no /dev/shm")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_after_a_normal_end(serve: Callable[..., Server], end: int) -> None:
-    before = stored()
     server = serve()
     assert server.add("Jane%20Doe.png")["finding"]["label"] == "malignant"
-    assert len(stored()) == len(before) + 1
+    assert len(stored(server)) == 1
+    assert server.folder.is_relative_to(TMPFS)
     assert server.end(end) in (0, -signal.SIGTERM)
-    assert stored() == before
+    assert not server.folder.exists()
 
 
 @pytest.mark.skipif(not TMPFS.is_dir(), reason="this system has no /dev/shm")
 def test_nothing_is_left_after_a_kill_and_the_next_start(serve: Callable[..., Server]) -> None:
-    before = stored()
     killed = serve()
     killed.add("Jane%20Doe.png")
+    assert len(stored(killed)) == 1
     killed.end(signal.SIGKILL)
-    assert len(stored()) == len(before) + 1
     after = serve()
-    assert len(stored()) == len(before)
+    assert not killed.folder.exists()
     after.end(signal.SIGTERM)
 
 
 def test_ending_a_session_removes_its_images(serve: Callable[..., Server]) -> None:
     server = serve()
     server.add("image.png")
-    before = len(stored())
+    assert len(stored(server)) == 1
     assert server.client.delete("/api/session").status_code == 204
-    assert len(stored()) == before - 1
+    assert stored(server) == []
     assert server.client.get("/api/cases").status_code == 410
 
 
@@ -141,17 +150,17 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_the_server_goes_on(serve: 
     server = serve()
     server.client.post("/api/session")
     cookie = "; ".join(f"{name}={value}" for name, value in server.client.cookies.items())
-    before = stored()
+    assert stored(server) == []
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         head = f"POST /api/uploads HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\nContent-Length: 1000000\r\n\r\n"
         connection.sendall(head.encode() + bytes(5000))
         until = time.monotonic() + 10
-        while stored() == before and time.monotonic() < until:
+        while not stored(server) and time.monotonic() < until:
             time.sleep(0.02)
-        assert len(stored()) == len(before) + 1
-    while stored() != before and time.monotonic() < until:
+        assert len(stored(server)) == 1
+    while stored(server) and time.monotonic() < until:
         time.sleep(0.02)
-    assert stored() == before
+    assert stored(server) == []
     assert server.add("image.png")["finding"]["label"] == "malignant"
     assert "Traceback" not in server.log.read_text()
 

@@ -131,3 +131,15 @@ def test_a_study_draws_the_images_of_one_patient_together(
     other = make_study(tmp_path / "other", "kfold", range(2), dice=0.6)
     difference = compare(study.folder, other, resamples=20).differences["lesion_dice"].interval
     assert difference.low == difference.high == pytest.approx(difference.estimate)
+
+
+def test_plain_folds_tear_near_duplicates_apart_and_grouped_ones_do_not(phantom_folder: Path) -> None:
+    records = read_busi(phantom_folder)
+    names = sorted(record.name for record in records if record.name.startswith("benign"))
+    groups = [names[start : start + 4] for start in range(0, 24, 4)]
+
+    def torn(protocol: str) -> int:
+        split = new_split(replace(ASKED, protocol=protocol, folds=3), records, near_duplicates=groups)
+        return sum(sum(not set(group).isdisjoint(split.part(part)) for part in PARTS) > 1 for group in groups)
+
+    assert torn("kfold") == 0 < torn("leaky")

@@ -3,6 +3,11 @@
 import csv
 import json
 import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +15,14 @@ import pytest
 from PIL import Image
 
 from busi_keras.card import Card
-from busi_keras.errors import UsageError
+from busi_keras.errors import UnwritableError, UsageError
+from busi_keras.imaging import read_image
 from busi_keras.inference.engine import Outputs
 from busi_keras.inference.paths import image_files
 from busi_keras.inference.predictor import Predictor
-from busi_keras.workflows.predict import predict_files
+from busi_keras.workflows.predict import predict_files, predict_paths
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
 CARD = Card("multitask", SIZE, "BUSI", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-27")
 
@@ -123,17 +130,59 @@ def test_tables_of_an_earlier_run_do_not_stand_for_one_that_failed(images: list[
     assert len(document["failed"]) == 2
 
 
-def test_a_kill_leaves_the_tables_of_what_was_predicted_before(
-    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("busi_keras.workflows.predict.TABLES_EVERY_S", 0.0)
-    monkeypatch.setattr("busi_keras.workflows.predict.WRITING_SHARE", 0)
-    table, listed = tmp_path / "out" / "predictions.csv", []
+def test_a_kill_leaves_the_tables_of_what_was_predicted_before(images: list[Path], tmp_path: Path) -> None:
+    """The third batch never ends."""
+    script = tmp_path / "predict.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from busi_keras.workflows import predict\n"
+        "from tests.workflows.test_predict import CARD, Predictor, Server\n"
+        "class Slow(Server):\n"
+        "    def run(self, images):\n"
+        "        time.sleep(600 if self._left == 97 else 0)\n"
+        "        return super().run(images)\n"
+        "predict.TABLES_EVERY_S, predict.WRITING_SHARE = 0.0, 0\n"
+        "files = [Path(name) for name in sys.argv[2:]]\n"
+        "predict.predict_files(Predictor(Slow(99), CARD, batch_size=4), files, Path(sys.argv[1]))\n"
+    )
+    table = tmp_path / "out" / "predictions.csv"
+    command = [sys.executable, script, table.parent, *images]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    until = time.monotonic() + 120
+    while not (table.exists() and len(table.read_text().splitlines()) == 9) and time.monotonic() < until:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    with table.open(newline="") as stream:
+        assert [row["path"] for row in csv.DictReader(stream)] == [str(image) for image in images[:8]]
+    assert len(json.loads((table.parent / "predictions.json").read_text())["predictions"]) in (4, 8)
 
-    class Watching(Server):
+
+def test_a_full_disk_ends_a_prediction_and_leaves_whole_files(images: list[Path], small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
+    with pytest.raises(UnwritableError, match="the disk is full, so"):
+        predict_files(predictor(), images, small_disk / "out")
+    for mask in (small_disk / "out").glob("*_mask.png"):
+        assert read_image(mask).shape == (20, 30, 3)
+    assert list((small_disk / "out").glob(".*")) == []
+
+
+def test_a_server_that_switches_to_another_version_is_said_to(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = "http://localhost:8501"
+    served = {"card": CARD}
+    monkeypatch.setattr(Predictor, "connect", lambda _: Predictor(Server(99), served["card"], batch_size=4))
+    predict_paths(None, images, tmp_path / "out", url)
+    assert caplog.text == ""
+
+    class Switching(Server):
         def run(self, images: np.ndarray) -> Outputs:
-            listed.append(len(table.read_text().splitlines()) - 1 if table.exists() else 0)
+            served["card"] = replace(CARD, date="2026-11-28")
             return super().run(images)
 
-    predict_files(Predictor(Watching(99), CARD, batch_size=4), images, table.parent)
-    assert listed == [0, 4, 8]
+    monkeypatch.setattr(Predictor, "connect", lambda _: Predictor(Switching(99), served["card"], batch_size=4))
+    predict_paths(None, images, tmp_path / "again", url)
+    assert f"{url} has switched to another version of the model" in caplog.text

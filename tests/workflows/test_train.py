@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from busi_keras.card import read_card
 from busi_keras.errors import UsageError
@@ -206,6 +208,34 @@ def test_a_start_that_may_have_seen_the_held_out_images_is_said_and_in_a_study_r
     other = shutil.copy(again.model_file, tmp_path / "model.keras")
     with pytest.raises(UsageError, match=r"belongs to another experiment \(weights_fingerprint \w+, not \w+ as asked"):
         run_training({"weights": str(other)}, str(phantom_folder), tmp_path / "run", resume=True, export=False)
+
+
+def test_nothing_but_scores_follows_from_the_test_images(phantom_folder: Path, tmp_path: Path) -> None:
+    given = {"approach": "multitask-cnn", "backbone": TINY, **SMALL}
+    folder = Path(shutil.copytree(phantom_folder, tmp_path / "data"))
+    runs = []
+    for name in ("first", "second"):
+        run = run_training(given, str(folder), tmp_path / name, export=False, near_duplicates=[]).run
+        for image in run.split.test:
+            pixels = 255 - read_image(folder / image)
+            Image.fromarray(pixels).save(folder / image)
+        runs.append(run)
+    first, second = runs
+    assert first.split == second.split
+    assert first.predictions_file.read_bytes() != second.predictions_file.read_bytes()
+    cards = [read_card(run.model_file) for run in runs]
+    for field in ("temperature", "thresholds", "novelty_threshold", "epochs"):
+        assert getattr(cards[0], field) == getattr(cards[1], field)
+    networks = [keras.models.load_model(run.model_file, compile=False) for run in runs]
+    for values, others in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_array_equal(values, others)
+
+
+def test_training_that_diverges_ends_with_a_way_out(phantom_folder: Path, tmp_path: Path) -> None:
+    given = {"approach": "multitask-cnn", "backbone": TINY, **SMALL, "learning_rate": 1e30}
+    with pytest.raises(UsageError, match=r"diverged.*--learning-rate lower than 1e\+30"):
+        run_training(given, str(phantom_folder), tmp_path / "run", export=False)
+    assert not (tmp_path / "run" / "model.keras").exists()
 
 
 def test_what_is_reported_is_what_the_stored_network_gives(phantom_folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import base64
 import http.client
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import Any
 
@@ -23,6 +24,7 @@ from busi_keras.inference.engines.server import (
 )
 
 _BUSY = (429, 503)
+_GATEWAY_TIMEOUT = 504
 _SHOWN = 200
 _DECIMALS = 2
 """Of a pixel's value, 0-255: five digits instead of seventeen make a request a third as long."""
@@ -39,7 +41,7 @@ class RestClient:
     def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
         self._address, self._timeout_s = address, timeout_s
         version = "" if address.version is None else f"/versions/{address.version}"
-        model = f"{address.prefix}/v1/models/{address.model}{version}"
+        model = f"{address.prefix}/v1/models/{urllib.parse.quote(address.model)}{version}"
         self._url = f"{address.scheme}://{address.host}{model}:predict"
 
     def call(self, signature: str, inputs: Tensors, wanted: tuple[str, ...]) -> Tensors:
@@ -60,6 +62,8 @@ class RestClient:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
                 return response.read()
         except urllib.error.HTTPError as error:
+            if error.code == _GATEWAY_TIMEOUT:  # TF Serving's own limit is up
+                raise timed_out(self._address, self._timeout_s) from None
             reason = f"{error.code}: {_reason(error)}"
             raise (UnavailableError(reason) if error.code in _BUSY else refused(self._address, reason)) from None
         except (OSError, http.client.HTTPException) as error:
@@ -86,7 +90,10 @@ def _tensor(values: Any) -> np.ndarray:
 
 def _reason(error: urllib.error.HTTPError) -> str:
     """What the server says of a failure: TF Serving's `{"error": ...}`, or whatever it sends."""
-    body = error.read()
+    try:
+        body = error.read()
+    except (OSError, http.client.HTTPException):  # it stalls, or breaks off
+        return str(error.reason)
     try:
         return str(json.loads(body)["error"]).splitlines()[0][:_SHOWN]
     except (ValueError, KeyError, TypeError, IndexError):

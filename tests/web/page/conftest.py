@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from busi_keras.web.app import create_app
 from busi_keras.web.served_model import ServedModel
@@ -27,6 +27,9 @@ ARGUMENTS = [
 
 READY = "#examples button, #sign-in"
 """The page before it takes files that are dropped has neither."""
+
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             context = browser.new_context(viewport={"width": width, "height": height}, **options)
             stack.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(10_000)
+            page.set_default_timeout(20_000)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("request", lambda request: request.url.startswith((address, "blob:")) or wrong.append(request.url))
             page.goto(address)

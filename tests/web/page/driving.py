@@ -36,13 +36,19 @@ def tab_to(page: Page, selector: str) -> None:
 
 def canvas(page: Page) -> np.ndarray:
     """What the canvas shows, with what lies over it."""
-    page.wait_for_timeout(80)
+    _drawn(page)
     return read_image(page.locator("#canvas").screenshot())
+
+
+def _drawn(page: Page) -> None:
+    """Waits until what was asked to be drawn is: what draws in the next frame has its turn, and some time."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.wait_for_timeout(80)
 
 
 def is_blank(page: Page) -> bool:
     """Whether nothing is drawn on the canvas."""
-    page.wait_for_timeout(80)
+    _drawn(page)
     drawn: bool = page.evaluate(
         """() => {
             const canvas = document.getElementById("canvas");

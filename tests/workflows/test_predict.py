@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -175,7 +176,8 @@ def test_a_server_that_switches_to_another_version_is_said_to(
     url = "http://localhost:8501"
     served = {"card": CARD}
     monkeypatch.setattr(Predictor, "connect", lambda _: Predictor(Server(99), served["card"], batch_size=4))
-    predict_paths(None, images, tmp_path / "out", url)
+    with caplog.at_level(logging.WARNING):
+        predict_paths(None, images, tmp_path / "out", url)
     assert caplog.text == ""
 
     class Switching(Server):
@@ -184,5 +186,6 @@ def test_a_server_that_switches_to_another_version_is_said_to(
             return super().run(images)
 
     monkeypatch.setattr(Predictor, "connect", lambda _: Predictor(Switching(99), served["card"], batch_size=4))
-    predict_paths(None, images, tmp_path / "again", url)
+    with caplog.at_level(logging.WARNING):
+        predict_paths(None, images, tmp_path / "again", url)
     assert f"{url} has switched to another version of the model" in caplog.text

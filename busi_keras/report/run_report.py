@@ -10,6 +10,7 @@ from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.history import chosen_and_last
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import write_text
+from busi_keras.report.class_table import class_table, number
 from busi_keras.report.plots import plot_confusion, plot_history, plot_perturbation, plot_reliability, plot_roc
 from busi_keras.training.run import Run
 
@@ -84,11 +85,11 @@ def _page(
         _headline(experiment, metrics),
         "Dice and IoU are means over images, at threshold 0.5; an empty prediction on an empty mask counts as 1.",
         "## Next to the original project",
-        ORIGINAL + f"| this run | {_number(metrics.dice)} | {_number(metrics.iou)} | {_number(metrics.accuracy)} | "
+        ORIGINAL + f"| this run | {number(metrics.dice)} | {number(metrics.iou)} | {number(metrics.accuracy)} | "
         f"n = {total}{' phantoms' if experiment.data == PHANTOM else ''}, {scored}; protocol {experiment.protocol} |",
         "Different images and split: only protocol `seed` is scored on the same images as the original's last row.",
         "## Classes",
-        _classes(metrics),
+        class_table(metrics),
         "## Heat maps",
         _heat_maps(heat_maps),
         HEAT_MAP_LEGEND,
@@ -123,21 +124,7 @@ def _headline(experiment: Experiment, metrics: Metrics) -> str:
         ("lesions found, at IoU > 0.3", metrics.lesions_found),
         ("false finds per image", metrics.false_finds),
     ]
-    return "| score | value |\n|---|---|\n" + "\n".join(f"| {name} | {_number(value)} |" for name, value in lines)
-
-
-def _classes(metrics: Metrics) -> str:
-    header = "| class | precision | recall | F1 | support | AUC against the rest |\n|---|---|---|---|---|---|\n"
-    rows = [(name, c.precision, c.recall, c.f1, str(c.support), _number(c.auc)) for name, c in metrics.classes.items()]
-    total = str(sum(metrics.n.values()))
-    rows += [
-        ("macro mean", metrics.macro_precision, metrics.macro_recall, metrics.macro_f1, total, ""),
-        ("weighted mean", metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1, total, ""),
-    ]
-    return header + "\n".join(
-        f"| {name} | {_number(precision)} | {_number(recall)} | {_number(f1)} | {support} | {auc} |"
-        for name, precision, recall, f1, support, auc in rows
-    )
+    return "| score | value |\n|---|---|\n" + "\n".join(f"| {name} | {number(value)} |" for name, value in lines)
 
 
 def _heat_maps(heat_maps: dict[str, dict[str, float | None]]) -> str:
@@ -187,7 +174,3 @@ def _criterion(experiment: Experiment) -> str:
 
 def _counts(metrics: Metrics) -> str:
     return ", ".join(f"{metrics.n[name]} {name}" for name in CLASSES)
-
-
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.4f}"

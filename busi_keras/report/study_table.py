@@ -5,7 +5,9 @@ from busi_keras.evaluation.intervals import headline
 from busi_keras.evaluation.public_table import PUBLISHED, PublicScore, PublicScores
 from busi_keras.evaluation.scores import Metrics
 from busi_keras.evaluation.study import UNDISPUTED, Study
+from busi_keras.report.class_table import class_table, number
 
+DECIMALS = 3
 SUBSET_COLUMNS = (
     "dice",
     "lesion_dice",
@@ -22,7 +24,10 @@ SUBSET_COLUMNS = (
 
 def study_table(study: Study) -> str:
     """What `study` prints and `table.md` holds."""
-    blocks = [_headline(study), CONVENTIONS, *_classes(study.metrics), _subsets(study)]
+    blocks = [_headline(study), CONVENTIONS]
+    if study.metrics.confusion is not None:
+        blocks.append(class_table(study.metrics, DECIMALS))
+    blocks.append(_subsets(study))
     if study.public:
         blocks.append(public_table({"this study": study.public}))
     return "\n\n".join([*blocks, *([study.note] if study.note else [])])
@@ -59,19 +64,6 @@ def _counted(study: Study) -> str:
     return f"n = {len(names)}" if distinct == len(names) else f"n = {len(names)} scores of {distinct} images"
 
 
-def _classes(metrics: Metrics) -> list[str]:
-    """Each class against the rest; nothing without a label head."""
-    if metrics.confusion is None:
-        return []
-    rows = [
-        f"| {name} | {one.support} | {' | '.join(map(_number, (one.precision, one.recall, one.f1, one.auc)))} |"
-        for name, one in metrics.classes.items()
-        if one.support
-    ]
-    header = ["| class against the rest | n | precision | recall | F1 | AUC |", "|---|---|---|---|---|---|"]
-    return ["\n".join([*header, *rows])]
-
-
 def _without_surface(metrics: Metrics) -> list[str]:
     """Of how many images HD95 and surface distance are, below the table."""
     if metrics.dice is None:
@@ -89,12 +81,8 @@ def _subsets(study: Study) -> str:
 
 def _row(name: str, metrics: Metrics) -> str:
     values = headline(metrics)
-    cells = (_number(values[column]) for column in SUBSET_COLUMNS)
+    cells = (number(values[column], DECIMALS) for column in SUBSET_COLUMNS)
     return f"| {name} | {sum(metrics.n.values())} | {' | '.join(cells)} |"
-
-
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
 
 
 def _shown(one: PublicScore) -> str:

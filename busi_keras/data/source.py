@@ -45,16 +45,18 @@ class Source:
         return read_busi(self.folder)
 
 
-def find_source(data: str, seed: int = 0) -> Source:
+def find_source(data: str, seed: int = 0, or_phantoms: bool = True) -> Source:
     """The images that `--data` means.
 
     Args:
         data: a folder; `phantom`; or `auto`: `$BUSI_DATA_DIR`, `data/Dataset_BUSI_with_GT`, kagglehub's cache, a
             download, and where none of them can be had within seconds, phantoms.
         seed: of the phantoms.
+        or_phantoms: whether `auto` may end at phantoms.
 
     Raises:
-        UsageError: the folder named, by `data` or `$BUSI_DATA_DIR`, is not in BUSI's layout.
+        UsageError: the folder named, by `data` or `$BUSI_DATA_DIR`, is not in BUSI's layout; or BUSI cannot be had,
+            without `or_phantoms`.
     """
     if data == PHANTOM:
         return _phantoms(seed)
@@ -68,6 +70,8 @@ def find_source(data: str, seed: int = 0) -> Source:
     try:
         return download()
     except UsageError as error:
+        if not or_phantoms:
+            raise
         log.warning("BUSI could not be obtained: %s", error)
         return _phantoms(seed)
 

@@ -35,7 +35,8 @@ def source_of(run: Run, data: str) -> Source:
     """The images of a run that has begun: `auto` means the folder it began with, if that is known.
 
     Raises:
-        UsageError: that folder is no longer there; the phantoms of the demonstration are made anew.
+        UsageError: that folder is no longer there, or nothing tells where it is and BUSI cannot be had; the phantoms
+            of the demonstration are made anew.
     """
     folder = run.data_folder
     if data != "auto":
@@ -47,7 +48,9 @@ def source_of(run: Run, data: str) -> Source:
             f"{run.folder} was begun on {folder}, which is not there; put it back, or name the folder of the same "
             "files with --data"
         )
-    return find_source(PHANTOM if run.experiment.data == PHANTOM else "auto")
+    if run.experiment.data == PHANTOM:
+        return find_source(PHANTOM)
+    return find_source("auto", or_phantoms=False)
 
 
 def records_of(run: Run, data: str) -> list[Record]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from busi_keras.config import Experiment
+from busi_keras.data import source as source_module
 from busi_keras.data.busi import Record, fingerprint, read_busi
 from busi_keras.data.patients import add_patients
 from busi_keras.data.split import PARTS
@@ -101,6 +102,23 @@ def test_a_run_whose_images_are_gone_names_their_folder(phantom_folder: Path, tm
     assert source_of(run, str(phantom_folder)).folder == phantom_folder
     shutil.copytree(phantom_folder, tmp_path / "scans")
     assert source_of(run, "auto").folder == tmp_path / "scans"
+
+
+def test_a_copied_run_on_real_images_is_not_offered_phantoms(
+    phantom_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BUSI_DATA_DIR", raising=False)
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(source_module, "reachable", lambda url: False)
+    records = read_busi(phantom_folder)
+    run = Run(tmp_path / "run")
+    split = new_split(ASKED, records, near_duplicates=[])
+    run.begin(replace(ASKED, data="scans", fingerprint=fingerprint(records)), split, phantom_folder)
+    run.data_file.unlink()
+    with pytest.raises(UsageError, match=r"does not answer; download .* and name its folder: --data"):
+        source_of(run, "auto")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_backbone_waits_for_the_heads_and_learns_in_the_last_epoch_at_any_rate(tmp_path: Path) -> None:

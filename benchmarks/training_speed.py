@@ -5,7 +5,8 @@ Run from the root: `PYTHONPATH=. python benchmarks/training_speed.py --output re
 Each runs in a process of its own and takes one training step in turn, so that all see the same machine. A step during
 which other programs used the processor does not count: PyTorch's threads wait for each other and lose far more by it
 than TensorFlow's. Expect a ratio of 1.0 or more for TensorFlow on a CPU, with oneDNN's kernels, as the commands use it;
-`tensorflow-eigen` is without them: TensorFlow's own choice on processors older than AVX-512 VNNI. The peer:
+`tensorflow-eigen` is without them: TensorFlow's own choice on processors older than AVX-512 VNNI; `tensorflow-composed`
+has Keras' BatchNormalization instead of `FusedBatchNormalization`. The peer:
 channels_last, `torch.optim.Adam`, eager, float32. Exits with 1 where the machine was never quiet: the numbers are then
 no result.
 """
@@ -27,9 +28,11 @@ import numpy as np
 from machine import circumstances, processor_seconds
 
 PEER = "pytorch"
+COMPOSED = "tensorflow-composed"
 ENVIRONMENTS = {
     PEER: {"KERAS_BACKEND": "torch"},
     "tensorflow": {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"},
+    COMPOSED: {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "1"},
     "tensorflow-eigen": {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0"},
     "jax": {"KERAS_BACKEND": "jax"},
     "torch": {"KERAS_BACKEND": "torch"},
@@ -104,7 +107,7 @@ class Runner:
 
 def run(name: str, batch: Batch) -> None:
     """What a runner does: says how many parameters it trains, then takes a step for each line it reads."""
-    step, parameters = pytorch_step(batch) if name == PEER else keras_step(batch)
+    step, parameters = pytorch_step(batch) if name == PEER else keras_step(batch, fused=name != COMPOSED)
     for _ in range(WARM_UP_STEPS):
         step()
     print(json.dumps({"parameters": parameters}), flush=True)
@@ -115,13 +118,16 @@ def run(name: str, batch: Batch) -> None:
         print(json.dumps(answer), flush=True)
 
 
-def keras_step(batch: Batch) -> tuple[Callable[[], Any], int]:
+def keras_step(batch: Batch, fused: bool) -> tuple[Callable[[], Any], int]:
     """A training step of this project's network, and how many parameters it trains."""
     import keras
 
     from busi_keras.config import Experiment
     from busi_keras.models import build
+    from busi_keras.models.normalization import FusedBatchNormalization
 
+    if not fused:
+        FusedBatchNormalization.call = keras.layers.BatchNormalization.call  # type: ignore[method-assign]
     images, masks, labels = batch
     network = build(Experiment("multitask", "phantom", image_size=images.shape[1], backend=keras.backend.backend()))
     network.compile(

@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-KERAS = {"tensorflow-eigen": "Keras on tensorflow, without oneDNN"}
+KERAS = {
+    "tensorflow-eigen": "Keras on tensorflow, without oneDNN",
+    "tensorflow-composed": "Keras on tensorflow, with Keras' BatchNormalization",
+}
 
 
 def speed_table(results: Path) -> str:

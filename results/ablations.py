@@ -9,27 +9,30 @@ from busi_keras.evaluation.comparison import Comparison, Difference, compare_stu
 from busi_keras.evaluation.intervals import Interval
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.files import write_text
-from results.studies import complete_studies, take_folds
+from results.studies import LEAKAGE, complete_studies, take_folds
 
 PAGE = "ABLATIONS.md"
 FOLDER = "ablations"
 PREFIX = "ablation-"
 SEED_NOISE = "seed_noise.json"
+CONTROL = f"{LEAKAGE}/unique.json"
 SHOWN = ("lesion_dice", "normal_clean", "accuracy", "malignant_auc", "brier", "false_finds")
 HEAD = """# Ablations
 
-One change at a time (several where its section says so), on the same held-out images, by paired bootstrap over groups
-of near-duplicates. To keep them affordable on two CPU cores, most were made to the MobileNetV2 network of the main
-study at 128 px and 12 epochs, some on two or three of the five folds. Base and n stand with each; the base is the study
-in this folder that the change differs least from. At full size a change need not do the same. The base's `made.json`
-has its command; a change adds the option that it names. Each file in `ablations/` is what `python cli.py compare
-CHANGED BASE --common --json` printed, with all scores and, where there is more to say, a `note`; this page is written
-from them by `python results/update.py`.
+One change at a time (several where its section says so), on the same images (held out in `kfold`; in `seed` and
+`lesion-70-30` those that chose the epoch), by paired bootstrap over groups of near-duplicates. To keep them affordable
+on two CPU cores, most were made to the MobileNetV2 network of the main study at 128 px and 12 epochs, some on two or
+three of the five folds. Base and n stand with each; the base is the study in this folder that the change differs least
+from. At full size a change need not do the same. The base's `made.json` has its command; a change adds the option that
+it names. Each file in `ablations/` is what `python cli.py compare CHANGED BASE --common --json` printed, with all
+scores and, where there is more to say, a `note`; this page is written from them by `python results/update.py`.
 """
 LEGEND = """Changed minus unchanged, with the 95 % interval; **bold** where it excludes 0. Lower is better for Brier
 score and false finds (per image). Last columns: how many of all scores improve, and how many worsen, with an interval
-that excludes 0. HD95, surface distance and pixel precision are means over images where both networks marked something;
-they are missing where that was not taken into account.
+that excludes 0; one that repeats another is not counted (pixels beside percent, lesions alone where every image has
+one). Of so many intervals at 95 %, one in twenty excludes 0 by luck, and none covers what another training with the
+same settings would change: see below before believing one. HD95, surface distance and pixel precision are means over
+images where both networks marked something; they are missing where that was not taken into account.
 """
 
 
@@ -55,7 +58,26 @@ class Change:
 
     def decided(self, side: str) -> dict[str, Difference]:
         """The scores that are better with the change (`first`), or without it (`second`)."""
-        return {score: one for score, one in self.comparison.differences.items() if one.better == side}
+        return decided(self.comparison.differences, side)
+
+
+def decided(differences: dict[str, Difference], side: str) -> dict[str, Difference]:
+    """The scores that one of two studies is better in, `first` or `second`, of those that repeat no other."""
+    return {score: one for score, one in distinct(differences).items() if one.better == side}
+
+
+def distinct(differences: dict[str, Difference]) -> dict[str, Difference]:
+    """The scores without those in pixels that are there in percent, too, and those of lesions alone that are equal to
+    those of all images."""
+
+    def repeats(score: str) -> bool:
+        in_percent = score.removesuffix("_px") + "_percent"
+        of_all = differences.get(score.removeprefix("lesion_"))
+        return (score.endswith("_px") and in_percent in differences) or (
+            score.startswith("lesion_") and of_all == differences[score]
+        )
+
+    return {score: one for score, one in differences.items() if not repeats(score)}
 
 
 def is_change(folder: Path) -> bool:
@@ -99,7 +121,7 @@ def nearest(study: StudyFolder, results: Path) -> StudyFolder:
 def ablations_page(results: Path) -> str:
     """The page, as Markdown: all changes at a glance, then what each of them decided."""
     changes = [Change.read(file) for file in sorted((results / FOLDER).glob("*.json"))]
-    return "\n".join([HEAD, _summary(changes), _seed_noise(results / SEED_NOISE), *map(_section, changes)])
+    return "\n".join([HEAD, _summary(changes), _seed_noise(results), *map(_section, changes)])
 
 
 def _summary(changes: list[Change]) -> str:
@@ -119,11 +141,11 @@ def _cell(one: Difference) -> str:
     return shown if one.better == "not decided" else f"**{shown}**"
 
 
-def _seed_noise(file: Path) -> str:
-    """What another seed of training does to the scores: intervals over images do not cover that."""
-    if not file.exists():
+def _seed_noise(results: Path) -> str:
+    """What another training with the same settings does to the scores: intervals over images do not cover that."""
+    if not (results / SEED_NOISE).exists():
         return ""
-    found = json.loads(file.read_text())
+    found = json.loads((results / SEED_NOISE).read_text())
     titles = [f"seed {number + 1}" for number in range(found["seeds"])]
     rows = [
         f"| {name.replace('_', ' ')} | {' | '.join(f'{value:.3f}' for value in one['of_each'])} | "
@@ -136,21 +158,38 @@ def _seed_noise(file: Path) -> str:
         "by one (`benchmarks/seed_noise.py`). The intervals of this page cover the choice of images, not the seed: a "
         "difference no larger than these says nothing. Last column: pairs of seeds that the bootstrap calls decided."
     )
-    return "\n".join(["## what the seed alone does", "", lead, "", header, f"|{'---|' * (len(titles) + 3)}", *rows, ""])
+    table = [header, f"|{'---|' * (len(titles) + 3)}", *rows]
+    return "\n".join(["## what the seed alone does", "", lead, "", *table, "", *_control(results / CONTROL)])
+
+
+def _control(file: Path) -> list[str]:
+    """Two trainings without any change between them that could matter, compared as the changes are."""
+    if not file.exists():
+        return []
+    comparison = Change.read(file).comparison
+    scores = {
+        score: one for side in ("first", "second") for score, one in decided(comparison.differences, side).items()
+    }
+    shown = ", ".join(f"{score.replace('_', ' ')} {signed(one.interval)}" for score, one in scores.items())
+    return [
+        f"A control: `{comparison.first}` and `{comparison.second}` train the same network on other folds; on the "
+        f"{comparison.n} images without near-duplicates nothing can leak. Even so {len(scores)} of "
+        f"{len(distinct(comparison.differences))} scores are decided: {shown or 'none'}.",
+        "",
+    ]
 
 
 def _section(change: Change) -> str:
     comparison = change.comparison
     settings = f"`{'; '.join(comparison.settings)}`" if comparison.settings else "Trained by the same experiment"
     found = {"Better": change.decided("first"), "Worse": change.decided("second")}
-    undecided = len(comparison.differences) - sum(map(len, found.values()))
+    scores_compared = len(distinct(comparison.differences))
+    undecided = scores_compared - sum(map(len, found.values()))
     parts = [
         f"## {change.title}",
         f"{settings}; beside {comparison.second}, n = {comparison.n}. {change.note}".rstrip(),
         *(f"{word}: {_listed(scores)}." for word, scores in found.items() if scores),
-        f"Not decided: the other {undecided} scores."
-        if undecided < len(comparison.differences)
-        else "Nothing decided.",
+        f"Not decided: the other {undecided} scores." if undecided < scores_compared else "Nothing decided.",
     ]
     return "\n\n".join(parts) + "\n"
 

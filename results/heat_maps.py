@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from busi_keras.config import CLASSES
 from busi_keras.evaluation.intervals import Interval
 from busi_keras.evaluation.study_folder import StudyFolder
 
-TITLES = ("energy inside", "by chance", "pointing game", "IoU", "deletion", "insertion", "randomization")
+TITLES = ("energy inside", "uniform map", "pointing game", "IoU", "deletion", "insertion", "randomization")
 PERTURBED = ("deletion", "insertion", "randomization")
+NULL = "heat_map_null.json"
 
 
-def heat_map_table(studies: Sequence[StudyFolder]) -> str:
-    """A row for all lesions of each study, and one for each class that has any.
+def heat_map_table(studies: Sequence[StudyFolder], results: Path) -> str:
+    """A row for all lesions of each study, and one for each class that has any; last, a map that ignores the image.
 
     Args:
         studies: complete ones; one of another protocol than `kfold`, whose images are not held out or not held out
@@ -23,7 +25,20 @@ def heat_map_table(studies: Sequence[StudyFolder]) -> str:
     if not rows:
         return "Not measured yet."
     titles = " | ".join(("study", "images", "n", *TITLES))
-    return "\n".join([f"| {titles} |", f"|{'---|' * (3 + len(TITLES))}", *rows])
+    return "\n".join([f"| {titles} |", f"|{'---|' * (3 + len(TITLES))}", *rows, *_null_rows(results / NULL)])
+
+
+def _null_rows(file: Path) -> list[str]:
+    """What `benchmarks/heat_map_null.py` measured."""
+    if not file.exists():
+        return []
+    scores = json.loads(file.read_text())["scores"]
+    measured = ("energy_inside", "chance", "pointing_game", "iou")
+    return [
+        f"| the same map for each image: mean mask of other folds | {images} | {one['n']} | "
+        f"{' | '.join(f'{one[name]:.3f}' for name in measured)} | – | – | – |"
+        for images, one in scores.items()
+    ]
 
 
 def _rows(study: StudyFolder) -> list[str]:
@@ -52,8 +67,22 @@ def _row(study: StudyFolder, images: str, shown: Sequence[str], chance: float, p
 
 
 def _pooled(folds: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
-    """Means over the images of all folds, from the means and counts that each fold has a class."""
-    parts = [fold[name] for fold in folds for name in classes]
+    """Means over the images of all folds, from the means and counts that each fold has a class.
+
+    As many images of each class are perturbed, so of several classes each counts by all of its images.
+    """
+    of_class = [_of_class([fold[name] for fold in folds]) for name in classes]
+    found: dict[str, Any] = {}
+    for score in (name for name in of_class[0] if not name.startswith("n_")):
+        measured = [one for one in of_class if one[f"n_{score}"]]
+        images = sum(one["n_energy_inside"] for one in measured)
+        total = sum(one[score] * one["n_energy_inside"] for one in measured)
+        count = sum(one[f"n_{score}"] for one in measured)
+        found |= {score: total / images if images else None, f"n_{score}": count}
+    return found
+
+
+def _of_class(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for score in (name for name in parts[0] if not name.startswith("n_")):
         count = sum(part[f"n_{score}"] for part in parts)

@@ -34,9 +34,9 @@ def limits(studies: Sequence[StudyFolder]) -> str:
         "|---|---|---|---|",
         *map(images.row, EMPTIED_ABOVE),
         "",
-        f"{missed.sum()} of {images.lesion.sum()} lesions are missed altogether (Dice < {MISSED}): {as_normal.sum()} "
-        f"images are taken for normal, in {elsewhere.sum()} something else is marked, in {unmarked.sum()} nothing, "
-        f"though they are not taken for normal. The lesion Dice of the others is "
+        f"In {missed.sum()} of {images.lesion.sum()} images with a lesion it is missed altogether (Dice < {MISSED}): "
+        f"{as_normal.sum()} images are taken for normal, in {elsewhere.sum()} something else is marked, in "
+        f"{unmarked.sum()} nothing, though they are not taken for normal. The lesion Dice of the others is "
         f"{images.dice[images.lesion & found].mean():.3f}.",
     ]
     return "\n".join(lines)

@@ -82,7 +82,7 @@ def readme(text: str) -> str:
         "leakage": leakage_table(RESULTS),
         "seed": seed_table(RESULTS),
         "limits": limits(complete_studies(RESULTS)),
-        "heat maps": heat_map_table(complete_studies(RESULTS)),
+        "heat maps": heat_map_table(complete_studies(RESULTS), RESULTS),
         "speed": benchmarks.speed_table(RESULTS),
         "feeding": benchmarks.feeding_and_memory(RESULTS),
         "everyday": benchmarks.everyday_lines(RESULTS),

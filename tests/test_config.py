@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busi_keras.config import APPROACHES, BACKBONES, CHOICES, CLASSES, PRECISIONS, PROTOCOLS, Experiment
+from busi_keras.config import APPROACHES, BACKBONES, CHOICES, CLASSES, LARGEST_SEED, PRECISIONS, PROTOCOLS, Experiment
 from busi_keras.errors import UsageError
 
 experiments = st.builds(
@@ -22,7 +22,7 @@ experiments = st.builds(
     learning_rate=st.floats(1e-6, 1),
     protocol=st.sampled_from(PROTOCOLS),
     fold=st.integers(0, 4),
-    seed=st.integers(0, 2**40),
+    seed=st.integers(0, LARGEST_SEED),
     limit=st.none() | st.integers(1, 780),
     augment=st.floats(0, 2),
     precision=st.sampled_from(PRECISIONS),
@@ -98,7 +98,8 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"folds": 1}, "--folds is 1; it must be at least 2"),
         ({"fold": 5}, "--fold is 5; it must be from 0 to 4 with --folds 5"),
         ({"fold": -1}, "--fold is -1; it must be from 0 to 4 with --folds 5"),
-        ({"seed": -1}, "--seed is -1; it must be at least 0"),
+        ({"seed": -1}, "--seed is -1; it must be from 0 to 2147483647"),
+        ({"seed": 2**32}, "--seed is 4294967296; it must be from 0 to 2147483647"),
         ({"limit": 0}, "--limit is 0; it must be at least 1"),
         (
             {"attention_gates": True},

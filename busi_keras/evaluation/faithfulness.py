@@ -16,7 +16,10 @@ BLUR = 1 / 16
 
 @dataclass(frozen=True)
 class Localization:
-    """A heat map against the true mask. A map without regard to the image reaches `chance`, on average.
+    """A heat map against the true mask. A uniform map reaches `chance`.
+
+    A map that ignores the image can reach more: lesions lie in the middle more often than at the edge
+    (`benchmarks/heat_map_null.py`).
 
     Attributes:
         energy_inside: share of the map's sum inside the lesion, in [0, 1] (Wang et al., "Score-CAM", CVPRW 2020).

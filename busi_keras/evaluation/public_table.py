@@ -26,7 +26,10 @@ from busi_keras.evaluation.scores import ImageScore
 
 @dataclass(frozen=True)
 class PublicScore:
-    """Mean over splits and standard deviation, each in [0, 1]."""
+    """Mean over splits and standard deviation, each in [0, 1].
+
+    Ours is divided by the number of splits, not by one less; by which the published ones are, the table does not say.
+    """
 
     iou: float
     iou_deviation: float

@@ -29,17 +29,17 @@ class CaffePreprocessing(layers.Layer):
 
 def caffe() -> layers.Layer:
     """RGB 0-255 to `CaffePreprocessing`."""
-    return CaffePreprocessing(name="preprocessing")
+    return CaffePreprocessing(name="preprocessing", dtype="float32")
 
 
 def unit() -> layers.Layer:
     """0-255 to -1 to 1."""
-    return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")
+    return layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing", dtype="float32")
 
 
 def unit_of_127() -> layers.Layer:
     """0-255 to -127/128 to 1, around a grey of 127."""
-    return layers.Rescaling(1 / 128, offset=-127 / 128, name="preprocessing")
+    return layers.Rescaling(1 / 128, offset=-127 / 128, name="preprocessing", dtype="float32")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,41 @@
 """Several networks as one: trained from other seeds, they err in other places, and their mean errs less."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from busi_keras.models.heads import build_label_head, build_novelty_head
 from busi_keras.models.multitask import with_heads
+from busi_keras.models.sampling import Tensor
+
+
+@keras.saving.register_keras_serializable(package="busi_keras")
+class Share(layers.Layer):
+    """One of equal shares of a map's channels: `(batch, h, w, channels)` -> `(batch, h, w, channels / count)`.
+
+    `keras.ops.split` would be stored under a private name of Keras.
+
+    Args:
+        index: which, from 0.
+        count: how many there are.
+    """
+
+    def __init__(self, index: int, count: int, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.index, self.count = index, count
+
+    def call(self, maps: Tensor) -> Tensor:
+        channels = maps.shape[-1] // self.count
+        return maps[..., self.index * channels : (self.index + 1) * channels]
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        return (*shape[:-1], shape[-1] // self.count)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "index": self.index, "count": self.count}
 
 
 def join(members: Sequence[keras.Model]) -> keras.Model:
@@ -49,6 +77,9 @@ def _side_by_side(encoders: Sequence[keras.Model]) -> keras.Model:
 
 def _mean(mask_heads: Sequence[keras.Model], encoder: keras.Model) -> keras.Model:
     pyramid = [keras.Input(level.shape[1:], dtype=level.dtype) for level in encoder.outputs]
-    parts = zip(*(ops.split(level, len(mask_heads), axis=-1) for level in pyramid), strict=True)
-    logits = [head(list(part)) for head, part in zip(mask_heads, parts, strict=True)]
+    count = len(mask_heads)
+    logits = [
+        head([Share(index, count, dtype=level.dtype)(level) for level in pyramid])
+        for index, head in enumerate(mask_heads)
+    ]
     return keras.Model(pyramid, layers.Average(dtype="float32")(logits), name="mask_head")

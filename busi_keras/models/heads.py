@@ -1,5 +1,6 @@
 """What stands on an encoder: a mask head and a label head, each a model of its own so that they can be run alone."""
 
+import random
 from collections.abc import Callable, Sequence
 
 import keras
@@ -11,6 +12,8 @@ from busi_keras.models.sampling import Tensor
 from busi_keras.models.temperature import Temperature
 
 DROPOUT = 0.2
+LARGEST_DROPOUT_SEED = 10**9
+"""Keras draws its own from the same range; but on PyTorch a dropout that is not given one keeps no state to resume."""
 TEXTURE_LEVELS = 3
 
 
@@ -18,7 +21,7 @@ def build_label_head(encoder: keras.Model) -> keras.Model:
     """Pooling, dropout, one dense layer, the temperature, on the last map: -> float32 logits `(batch, 3)`."""
     features = _inputs(encoder.outputs[-1:])[0]
     x = layers.GlobalAveragePooling2D()(features)
-    x = layers.Dropout(DROPOUT)(x)
+    x = layers.Dropout(DROPOUT, seed=random.randint(1, LARGEST_DROPOUT_SEED))(x)
     logits = layers.Dense(len(CLASSES), dtype="float32", name="logits")(x)
     return keras.Model(features, Temperature(dtype="float32", name="calibrated")(logits), name="label_head")
 

@@ -34,7 +34,7 @@ def build_unet(image_size: int, width: int = 64, attention: bool = False) -> ker
 
 def _build_contracting_path(image_size: int, width: int) -> keras.Model:
     image = keras.Input((image_size, image_size, 3), name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(image)
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing", dtype="float32")(image)
     pyramid = []
     for level in range(LEVELS):
         if level:

@@ -130,7 +130,7 @@ def _headline(experiment: Experiment, metrics: Metrics) -> str:
 def _heat_maps(heat_maps: dict[str, dict[str, float | None]]) -> str:
     names = {
         "energy_inside": "energy inside",
-        "chance": "by chance",
+        "chance": "uniform map",
         "pointing_game": "pointing game",
         "iou": "IoU",
         "deletion": "deletion",

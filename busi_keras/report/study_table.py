@@ -39,7 +39,10 @@ def public_table(ours: dict[str, PublicScores]) -> str:
     for name, both in ours.items():
         networks |= {name: both.image_by_image, f"{name}, the pixels of 8 images pooled": both.in_eights}
     rows = [f"| {name} | {_shown(one)} |" for name, one in networks.items()]
-    lead = "Mean ± standard deviation over three splits, image by image, as the published pairs of IoU and F1 imply:"
+    lead = (
+        "Mean ± standard deviation (over n) of three splits, image by image, as the published pairs of IoU and F1 "
+        "imply:"
+    )
     return "\n".join([lead, "", "| network | IoU | F1 |", "|---|---|---|", *rows])
 
 

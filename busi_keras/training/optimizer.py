@@ -17,7 +17,7 @@ class FineTuning(keras.optimizers.AdamW):
 
     Args:
         pretrained: the weights that move more slowly, in groups, such as levels of an encoder.
-        rate: the factor of their learning rate.
+        rate: the factor of their learning rate; weight decay is that of all weights.
         pause: steps after which one more group, from the last to the first, begins to move: gradual unfreezing (Howard
             and Ruder); 0 for all at once. Weight decay does not wait.
         average: momentum of the weights' exponential moving average (Polyak and Juditsky, 1992), 0 for none; with 0.99
@@ -39,7 +39,7 @@ class FineTuning(keras.optimizers.AdamW):
             self._slower |= {id(weight): (rate, group * pause) for weight in weights}
 
     def build(self, variables: Sequence[Any]) -> None:
-        """Makes the optimizer's own variables, two for each of the network's."""
+        """Makes the optimizer's own variables: two for each of the network's, with `average` three."""
         super().build(variables)
         self._pace = [self._slower.get(id(weight), (1.0, 0)) for weight in variables]
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -124,7 +125,7 @@ def train_stage(
         with objective.optimizer.averaged():
             checked = objective.evaluate(checks, verbose=0, return_dict=True)
             row |= {f"val_{name}": value for name, value in checked.items()}
-            _require_finite(row, experiment)
+            _require_finite(row, experiment, epoch < frozen_epochs)
             row |= {
                 "val_score": validation_score(row, experiment.choose_by),
                 "seconds": round(time.monotonic() - started, 2),
@@ -154,12 +155,17 @@ def validation_score(row: dict[str, Any], choose_by: str) -> float:
     return float(np.mean([row[name] for name in ("val_dice", "val_accuracy") if name in row]))
 
 
-def _require_finite(row: dict[str, Any], experiment: Experiment) -> None:
+def _require_finite(row: dict[str, Any], experiment: Experiment, frozen: bool) -> None:
+    remedy = (
+        f"check the starting weights ({Path(experiment.weights).name}) and the weights of the losses"
+        if frozen
+        else f"start a new run with a --learning-rate lower than {experiment.learning_rate}"
+    )
     for name, of in (("loss", "training"), ("val_loss", "validation")):
         if not np.isfinite(row[name]):
             raise UsageError(
                 f"the {of} loss of {row['stage']} is {row[name]} in epoch {row['epoch'] + 1}: training has diverged; "
-                f"start a new run with a --learning-rate lower than {experiment.learning_rate}"
+                f"{remedy}"
             )
 
 

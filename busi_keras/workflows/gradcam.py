@@ -25,7 +25,7 @@ FORMATS = ("png", "svg", "pdf")
 TITLES = {"gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "hirescam": "HiResCAM"}
 MEASURES = {
     "energy_inside": "inside the lesion",
-    "chance": "by chance",
+    "chance": "a uniform map",
     "pointing_game": "largest value inside",
     "iou": "IoU",
     "deletion": "deletion",

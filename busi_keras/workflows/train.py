@@ -26,6 +26,7 @@ from busi_keras.files import UTF8, held, replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
+from busi_keras.models.backbone import weights_fingerprint
 from busi_keras.models.precision import in_float32
 from busi_keras.training.batches import load_arrays
 from busi_keras.training.calibrate import Calibration, calibrate
@@ -153,16 +154,26 @@ def _require_same(run: Run, given: Mapping[str, Any], data: str) -> None:
 def _finished(run: Run, export: bool) -> Trained:
     """What a finished run gives; its SavedModel is written where it is wanted and not there."""
     export_error = _export(run) if export else ""
-    exported = Path(run.export_file.read_text(**UTF8).strip()) if export and not export_error else None
+    exported = _exported(run) if export and not export_error else None
     return Trained(run, read_card(run.model_file).scores, exported, export_error)
 
 
+def _exported(run: Run) -> Path | None:
+    """Where a run's SavedModel is; None where there is none, or none any more."""
+    if not run.export_file.exists():
+        return None
+    path, here = Path(run.export_file.read_text(**UTF8).strip()), Path.cwd()
+    if not path.exists():
+        return None
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def _export(run: Run) -> str:
-    """Writes a run's SavedModel, once; gives what went wrong: the run is whole all the same."""
-    if run.export_file.exists():
+    """Writes a run's SavedModel where it is not there; gives what went wrong: the run is whole all the same."""
+    if _exported(run):
         return ""
     try:
-        write_text(run.export_file, f"{export_run(run.folder)}\n")
+        write_text(run.export_file, f"{export_run(run.folder).resolve()}\n")
     except UsageError as error:
         return f"{error}; the run itself is complete; try again: python cli.py export {run.folder}"
     return ""
@@ -223,7 +234,16 @@ def _train(
 
 
 def _build(run: Run, experiment: Experiment) -> keras.Model:
-    """The network with its starting weights, which a run that goes on needs for the stages that have not begun."""
+    """The network with its starting weights, which a run that goes on needs for the stages that have not begun.
+
+    Raises:
+        UsageError: as `build`; the weights of a run that goes on are others than it was begun with.
+    """
+    begun_with, found = experiment.weights_fingerprint, weights_fingerprint(experiment.weights)
+    if run.experiment_file.exists() and begun_with and found not in ("", begun_with):
+        raise UsageError(
+            f"{experiment.weights} is not the file that {run.folder} was begun with; put that back, or start a new run"
+        )
     try:
         return build(experiment)
     except UsageError as error:

@@ -274,8 +274,16 @@ FAULTS = {
     "not a number": (answering(outputs(probabilities=[[float("nan"), 0.5, 0.5]])), "probabilities is not within 0"),
     "logits": (answering(outputs(probabilities=[[-3.0, 1.0, 4.0]])), "probabilities is not within 0 and 1"),
     "no distance": (answering(outputs(novelty=[-1.0])), "novelty is not a distance"),
-    "an error": (answering(b'{"error": "out of memory"}', 500), r"refuses the model multitask \(500: out of memory\)"),
-    "an error page": (answering(b"Bad gateway", 502), r"refuses the model multitask \(502: 'Bad gateway'\)"),
+    "an error": (
+        answering(b'{"error": "out of memory"}', 500),
+        r"refuses the request \(500: out of memory\); the server's",
+    ),
+    "another name": (
+        answering(b'{"error": "no such servable"}', 404),
+        r"the model multitask \(404: .*\); name the right",
+    ),
+    "too large": (answering(b"", 413), r"refuses the request \(413: "),
+    "an error page": (answering(b"Bad gateway", 502), r"refuses the request \(502: 'Bad gateway'\)"),
     "too busy": (answering(b'{"error": "queue is full"}', 429), r"no server answers .*\(429: queue is full\)"),
     "too slow": (answering(b'{"error": "Timed out"}', 504), "does not answer within .* it hangs, or is overloaded"),
     "away": (answering(b"", 503), r"no server answers .*\(503: Service Unavailable\)"),

@@ -52,6 +52,19 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], set[str]]] = {
 }
 
 
+def test_dropout_goes_on_where_its_state_says() -> None:
+    keras.utils.set_random_seed(3)
+    head = build_label_head(build_multitask(SIZE, TINY).get_layer("encoder"))
+    features = np.ones((4, *head.input_shape[1:]), np.float32)
+    state = next(variable for variable in head.variables if "seed" in variable.path)
+    before = keras.ops.convert_to_numpy(state).copy()
+    first, second = (keras.ops.convert_to_numpy(head(features, training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 0
+    state.assign(before)
+    keras.utils.set_random_seed(4)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(head(features, training=True)), first)
+
+
 @cache
 def built(name: str) -> keras.Model:
     """One of `NETWORKS`, not to be changed."""

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from busi_keras.inference.engines.keras import KerasEngine
-from busi_keras.models import build_multitask
+from busi_keras.models import build_multitask, build_unet
+from busi_keras.models.backbone import REGISTRY
 from busi_keras.models.precision import in_float32
 from tests.lively import lively
 from tests.tiny import TINY
@@ -41,6 +42,18 @@ def test_a_network_trained_in_bfloat16_is_run_in_float32(
     np.testing.assert_allclose(found.mask, expected.mask, atol=1e-5)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
     assert np.abs(narrow.mask - expected.mask).max() > 1e-4
+
+
+@pytest.mark.parametrize("backbone", REGISTRY)
+def test_grey_levels_are_not_rounded_to_bfloat16_on_the_way_in(backbone: str) -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layers = [REGISTRY[backbone].preprocessing(), build_unet(32, 2).get_layer("encoder").get_layer("preprocessing")]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    image = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1).repeat(3, axis=-1)
+    for layer in layers:
+        assert len(np.unique(keras.ops.convert_to_numpy(layer(image))[..., 0])) == 256
 
 
 def test_one_that_is_in_float32_stays_as_it_is(networks: tuple[keras.Model, keras.Model]) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from busi_keras.config import NORMAL, Experiment
 from busi_keras.data.split import Split
-from busi_keras.evaluation.comparison import compare_studies
+from busi_keras.evaluation.comparison import Difference, compare_studies
+from busi_keras.evaluation.intervals import Interval
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.workflows.study import run_study
 
@@ -132,10 +133,14 @@ def test_heat_maps_have_a_row_for_all_lesions_and_one_for_each_class(
     update: ModuleType, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
 ) -> None:
     folder = make_study(tmp_path / "kfold-small", "kfold", range(2))
-    assert update.heat_map_table([]) == "Not measured yet."
+    assert update.heat_map_table([], tmp_path) == "Not measured yet."
     given = {"protocol": "kfold", "approach": "multitask-cnn", "folds": 2}
     study = run_study(given, str(phantom_folder), folder, resamples=20).study
-    *_, every, benign, malignant = update.heat_map_table(update.complete_studies(tmp_path)).splitlines()
+    scored = {"n": 9, "energy_inside": 0.25, "chance": 0.1, "pointing_game": 0.5, "iou": 0.125}
+    (tmp_path / "heat_map_null.json").write_text(json.dumps({"scores": {"all lesions": scored}}))
+    table = update.heat_map_table(update.complete_studies(tmp_path), tmp_path)
+    *_, every, benign, malignant, null = table.splitlines()
+    assert null.endswith(" | all lesions | 9 | 0.250 | 0.100 | 0.500 | 0.125 | – | – | – |")
     n = study.metrics.n
     lesions = n["benign"] + n["malignant"]
     assert every.startswith(f"| kfold-small | all lesions | {lesions}, 2 of them perturbed | ")
@@ -150,7 +155,7 @@ def test_heat_maps_have_a_row_for_all_lesions_and_one_for_each_class(
         assert f"perturbed | {mean:.3f} | 0.080 | " in row
     chosen_on_them = make_study(tmp_path / "seed-small", "seed", range(1))
     run_study({"protocol": "seed", "approach": "multitask-cnn"}, str(phantom_folder), chosen_on_them, resamples=20)
-    assert "seed-small" not in update.heat_map_table(update.complete_studies(tmp_path))
+    assert "seed-small" not in update.heat_map_table(update.complete_studies(tmp_path), tmp_path)
 
 
 def test_leakage_is_what_plain_folds_report_beyond_grouped_ones(
@@ -165,10 +170,13 @@ def test_leakage_is_what_plain_folds_report_beyond_grouped_ones(
     (tmp_path / "leakage").mkdir()
     for name in ("all", "duplicated", "unique"):
         (tmp_path / "leakage" / f"{name}.json").write_text(json.dumps(found.to_json()))
-    row = update.leakage_table(tmp_path).splitlines()[-1]
+    group = [f"benign/benign ({number}).png" for number in range(1, 9)]
+    StudyFolder(folders[0]).write_looks([group], {}, [])
+    row, _, leaked = update.leakage_table(tmp_path).splitlines()[-3:]
     one = found.differences["lesion_dice"]
     assert row.startswith(f"| all | 48 | {one.first:.3f}, {one.second:.3f} | +0.")
     assert one.interval.low > 0.05
+    assert leaked.startswith("In plain folds 8 of the 8 images with near-duplicates have one of theirs among")
 
 
 def test_results_agree_with_their_own_per_image_numbers(update: ModuleType) -> None:
@@ -245,6 +253,19 @@ def test_a_changed_study_is_taken_in_beside_what_it_changes(
     with pytest.raises(SystemExit, match=r"no complete study of protocol leaky to set .*ablation-leaky beside"):
         update.main([str(alone)])
     assert not (results / "ablations" / "leaky").exists()
+
+
+def test_a_score_that_repeats_another_is_counted_once() -> None:
+    from results.ablations import decided, distinct
+
+    def difference(by: float) -> Difference:
+        return Difference(by, 0.0, Interval(by, by / 2, 2 * by), "first")
+
+    scores = {"dice": 0.1, "lesion_dice": 0.1, "iou": 0.1, "lesion_iou": 0.2, "hd95_px": 9.0, "hd95_percent": 1.0}
+    found = {score: difference(by) for score, by in scores.items()} | {"lesions_found": difference(0.1)}
+    kept = ["dice", "iou", "lesion_iou", "hd95_percent", "lesions_found"]
+    assert list(distinct(found)) == list(decided(found, "first")) == kept
+    assert not decided(found, "second")
 
 
 def test_few_held_out_images_are_said_to_be_unlike_those_of_training(update: ModuleType) -> None:

@@ -183,6 +183,10 @@ def test_a_model_that_cannot_be_exported_is_kept_and_exported_later(
     again = run_training({}, run_dir=Path("run"), resume=True)
     assert again.exported == Path("saved_models/multitask-cnn/1")
     assert set(again.to_json()) == {"run", "exported", "metrics"}
+    shutil.rmtree("saved_models")
+    once_more = run_training({}, run_dir=Path("run"), resume=True)
+    assert once_more.exported == again.exported
+    assert (again.exported / "saved_model.pb").exists()
 
 
 def test_a_run_folder_in_which_another_training_is_at_work_is_refused(phantom_folder: Path, tmp_path: Path) -> None:
@@ -229,6 +233,19 @@ def test_nothing_but_scores_follows_from_the_test_images(phantom_folder: Path, t
     networks = [keras.models.load_model(run.model_file, compile=False) for run in runs]
     for values, others in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_array_equal(values, others)
+
+
+def test_starting_weights_that_were_written_over_do_not_mix_into_a_run_that_goes_on(
+    phantom_folder: Path, trained_once: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    start = Path(shutil.copy(trained_once("multitask-cnn").run.model_file, tmp_path / "start.keras"))
+    given = {"approach": "multitask-cnn", **APPROACHES["multitask-cnn"], **SMALL, "weights": str(start), "epochs": 1}
+    run = run_training(given, str(phantom_folder), tmp_path / "run", export=False).run
+    run.model_file.unlink()
+    start.write_bytes(start.read_bytes() + b"other")
+    with pytest.raises(UsageError, match=r"start\.keras is not the file that .*run was begun with; put that back"):
+        run_training({}, str(phantom_folder), run.folder, resume=True, export=False)
+    assert not run.model_file.exists()
 
 
 def test_training_that_diverges_ends_with_a_way_out(phantom_folder: Path, tmp_path: Path) -> None:

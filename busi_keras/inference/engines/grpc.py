@@ -70,4 +70,5 @@ class GrpcClient:
                 raise UnavailableError(reason) from None
             if error.code() == status.DEADLINE_EXCEEDED:
                 raise timed_out(self._address, self._timeout_s) from None
-            raise refused(self._address, f"{error.code().name}: {reason}") from None
+            of_model = error.code() in (status.NOT_FOUND, status.INVALID_ARGUMENT)
+            raise refused(self._address, f"{error.code().name}: {reason}", of_model) from None

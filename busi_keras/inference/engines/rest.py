@@ -25,6 +25,8 @@ from busi_keras.inference.engines.server import (
 
 _BUSY = (429, 503)
 _GATEWAY_TIMEOUT = 504
+_ABOUT_THE_MODEL = (400, 404)
+"""There is no such model, or it has no such signature."""
 _SHOWN = 200
 _DECIMALS = 2
 """Of a pixel's value, 0-255: five digits instead of seventeen make a request a third as long."""
@@ -65,7 +67,9 @@ class RestClient:
             if error.code == _GATEWAY_TIMEOUT:  # TF Serving's own limit is up
                 raise timed_out(self._address, self._timeout_s) from None
             reason = f"{error.code}: {_reason(error)}"
-            raise (UnavailableError(reason) if error.code in _BUSY else refused(self._address, reason)) from None
+            if error.code in _BUSY:
+                raise UnavailableError(reason) from None
+            raise refused(self._address, reason, of_model=error.code in _ABOUT_THE_MODEL) from None
         except (OSError, http.client.HTTPException) as error:
             cause = getattr(error, "reason", error)
             if isinstance(cause, TimeoutError):

@@ -188,8 +188,14 @@ def nonsense(address: Address, why: str) -> UsageError:
     return UsageError(f"{address.url} answers, but not as a model of busi_keras does ({why}); check --server")
 
 
-def refused(address: Address, reason: str) -> UsageError:
-    """The error where a server refuses a request, with the server's reason."""
+def refused(address: Address, reason: str, of_model: bool) -> UsageError:
+    """The error where a server refuses a request, with the server's reason.
+
+    Args:
+        of_model: whether the reason is which model was named.
+    """
+    if not of_model:
+        return UsageError(f"{address.url} refuses the request ({reason}); the server's own log may say more")
     example = f"{address.scheme}://{address.host}{address.prefix}/v1/models/NAME"
     return UsageError(f"{address.url} refuses the model {address.model} ({reason}); name the right one: {example}")
 

@@ -35,7 +35,7 @@ from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import evaluate_records
 
 SCORES = ("dice", "lesion_dice", "iou", "normal_clean", "accuracy", "macro_f1", "malignant_auc", "brier", "false_finds",
-          "pixel_sensitivity", "heat_map_energy", "heat_map_pointing")  # fmt: skip
+          "pixel_sensitivity", "hd95_percent", "heat_map_energy", "heat_map_pointing")  # fmt: skip
 
 
 def members_scores(run: Run, data: str) -> Iterator[tuple[ImageScore, ...]]:

@@ -30,7 +30,7 @@ EPOCH_CHOICES = ("dice-accuracy", "iou")
 
 COARSEST_STRIDE = 32
 LARGEST_SEED = 2**31 - 1
-"""NumPy's old generator takes twice as much; members and folds count on from the seed."""
+"""Of any member. NumPy's old generator takes twice as much: folds count on from the seed."""
 PRETRAINED_ENCODER_RATE = 0.3
 
 
@@ -132,7 +132,8 @@ class Experiment:
             _require(0 <= getattr(self, field) < math.inf, self, field, "at least 0 and finite")
         _require(self.folds >= 2, self, "folds", "at least 2")
         _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")
-        _require(0 <= self.seed <= LARGEST_SEED, self, "seed", f"from 0 to {LARGEST_SEED}")
+        largest = LARGEST_SEED - self.members + 1
+        _require(0 <= self.seed <= largest, self, "seed", f"from 0 to {largest}")
         _require(0 <= self.frozen_epochs <= self.epochs, self, "frozen_epochs", f"from 0 to {self.epochs} (--epochs)")
         if self.approach == "two-stage":
             _require(self.members == 1, self, "members", "1 in two-stage: an ensemble is of multi-task networks")

@@ -99,7 +99,7 @@ def test_a_difference_reads_as_a_phrase() -> None:
         ({"fold": 5}, "--fold is 5; it must be from 0 to 4 with --folds 5"),
         ({"fold": -1}, "--fold is -1; it must be from 0 to 4 with --folds 5"),
         ({"seed": -1}, "--seed is -1; it must be from 0 to 2147483647"),
-        ({"seed": 2**32}, "--seed is 4294967296; it must be from 0 to 2147483647"),
+        ({"seed": 2**31 - 2, "members": 3}, "--seed is 2147483646; it must be from 0 to 2147483645"),
         ({"limit": 0}, "--limit is 0; it must be at least 1"),
         (
             {"attention_gates": True},

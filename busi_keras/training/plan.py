@@ -32,7 +32,7 @@ def train(
     members, done = [model], {}
     rows: tuple[dict[str, Any], ...] = ()
     for number in range(experiment.members):
-        own, name = replace(experiment, seed=experiment.seed + number), experiment.approach
+        own, name = replace(experiment, seed=experiment.seed + number, members=1), experiment.approach
         if number:
             prepare(own)
             members.append(build(own))

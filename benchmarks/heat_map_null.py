@@ -18,8 +18,7 @@ import numpy as np
 from machine import circumstances
 
 from busi_keras.config import CLASSES, NORMAL
-from busi_keras.data.busi import Record, read_busi, read_sample
-from busi_keras.data.split import Split
+from busi_keras.data.busi import read_busi, read_sample
 from busi_keras.evaluation.faithfulness import Localization, localization
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.files import write_text
@@ -36,26 +35,21 @@ def measure(data: Path, study: StudyFolder) -> dict[str, Any]:
     squares = {name: resize(mask.astype(np.float32), SIZE, SIZE) for name, mask in masks.items()}
     located: dict[str, Localization] = {}
     for fold in study.finished():
-        split: Split = Run(fold.folder).split
+        split = Run(fold.folder).split
         others = [squares[name] for name in (*split.train, *split.validation) if name in squares]
         everywhere = np.mean(others, axis=0)
         for name in split.test:
             if name in masks:
                 located[name] = localization(resize(everywhere, *masks[name].shape), masks[name])
+    scores = {"all lesions": _means(list(located.values()))}
+    for label, title in enumerate(CLASSES):
+        if label != NORMAL:
+            scores[title] = _means([one for name, one in located.items() if lesions[name].label == label])
     return {
         "what": f"the mean mask of other folds' lesions as the heat map of each image, {study.folder.name}",
         **circumstances(),
-        "scores": {
-            "all lesions": _means(list(located.values())),
-            **{
-                CLASSES[label]: _means(_of(label, lesions, located)) for label in range(len(CLASSES)) if label != NORMAL
-            },
-        },
+        "scores": scores,
     }
-
-
-def _of(label: int, lesions: dict[str, Record], located: dict[str, Localization]) -> list[Localization]:
-    return [one for name, one in located.items() if lesions[name].label == label]
 
 
 def _means(located: Sequence[Localization]) -> dict[str, float]:
@@ -65,9 +59,10 @@ def _means(located: Sequence[Localization]) -> dict[str, float]:
 
 def table(results: dict[str, Any]) -> str:
     """The results for people."""
-    rows = [f"  {name:<14}{' '.join(f'{key} {value:.3f}' for key, value in one.items())}" for name, one in
-            results["scores"].items()]  # fmt: skip
-    return "\n".join([results["what"], *rows])
+    lines = [results["what"]]
+    for name, one in results["scores"].items():
+        lines.append(f"  {name:<14}{' '.join(f'{key} {value:.3f}' for key, value in one.items())}")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -167,9 +167,7 @@ def _control(file: Path) -> list[str]:
     if not file.exists():
         return []
     comparison = Change.read(file).comparison
-    scores = {
-        score: one for side in ("first", "second") for score, one in decided(comparison.differences, side).items()
-    }
+    scores = decided(comparison.differences, "first") | decided(comparison.differences, "second")
     shown = ", ".join(f"{score.replace('_', ' ')} {signed(one.interval)}" for score, one in scores.items())
     return [
         f"A control: `{comparison.first}` and `{comparison.second}` train the same network on other folds; on the "

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +49,10 @@ def test_logits_are_the_means_of_the_members(members: list[keras.Model], images:
     np.testing.assert_allclose(
         found["mask"], np.minimum(np.mean(masks, axis=0), present[:, None, None, None]), atol=1e-4
     )
+
+
+def test_an_ensemble_is_stored_under_names_that_keras_promises(members: list[keras.Model]) -> None:
+    assert "keras.src.ops" not in json.dumps(keras.saving.serialize_keras_object(join(members)))
 
 
 def test_an_ensemble_is_calibrated_and_explained_as_one_network(members: list[keras.Model], images: np.ndarray) -> None:

@@ -255,6 +255,21 @@ def test_a_changed_study_is_taken_in_beside_what_it_changes(
     assert not (results / "ablations" / "leaky").exists()
 
 
+def test_what_was_perturbed_counts_by_the_size_of_its_class() -> None:
+    from results.heat_maps import _pooled
+
+    def measured(deletion: float | None, images: int, perturbed: int) -> dict[str, float | None]:
+        return {"energy_inside": 0.5, "n_energy_inside": images, "deletion": deletion, "n_deletion": perturbed}
+
+    folds = [
+        {"benign": measured(0.2, 40, 5), "malignant": measured(0.8, 10, 5)},
+        {"benign": measured(0.4, 20, 5), "malignant": measured(None, 10, 0)},
+    ]
+    pooled = _pooled(folds, ["benign", "malignant"])
+    assert pooled["deletion"] == pytest.approx((60 * 0.3 + 20 * 0.8) / 80)
+    assert (pooled["n_deletion"], pooled["n_energy_inside"]) == (15, 80)
+
+
 def test_a_score_that_repeats_another_is_counted_once() -> None:
     from results.ablations import decided, distinct
 

@@ -313,3 +313,12 @@ def test_a_run_folder_is_never_mixed(
     (tmp_path / "other" / "thesis.tex").write_text("mine")
     with pytest.raises(UsageError, match="is not empty and holds no run"):
         run_training(given, str(phantom_folder), tmp_path / "other", resume=True, export=False)
+
+
+def test_a_frozen_start_that_diverges_is_not_blamed_on_the_learning_rate(
+    phantom_folder: Path, trained_once: Callable[[str], Trained], tmp_path: Path
+) -> None:
+    start = str(trained_once("multitask-cnn").run.model_file)
+    given = {"approach": "multitask-cnn", **APPROACHES["multitask-cnn"], **SMALL, "weights": start, "epochs": 2}
+    with pytest.raises(UsageError, match=r"diverged; check the starting weights \(model\.keras\) and the weights of"):
+        run_training({**given, "mask_weight": 1e39}, str(phantom_folder), tmp_path / "run", export=False)

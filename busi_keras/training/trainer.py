@@ -14,6 +14,7 @@ from busi_keras.errors import UsageError
 from busi_keras.models.backbone import levels, set_trainable
 from busi_keras.training.batches import Arrays, TrainingBatches, ValidationBatches
 from busi_keras.training.checkpoint import Checkpoints, Progress
+from busi_keras.training.interrupt import remembered_interrupt
 from busi_keras.training.objective import Objective
 from busi_keras.training.optimizer import FineTuning
 
@@ -97,45 +98,47 @@ def train_stage(
     frozen_epochs = experiment.frozen_epochs if stage.pretrained else 0
     checks = ValidationBatches(validation, experiment.batch_size)
 
-    for epoch in range(progress.epoch + 1 if progress else 0, experiment.epochs):
-        if progress and _is_over(progress, experiment):
-            break
-        batches = TrainingBatches(
-            training,
-            experiment.batch_size,
-            experiment.seed,
-            epoch,
-            experiment.augment,
-            stage.boxes,
-            experiment.class_balance,
-        )
-        if not objective.compiled or epoch == frozen_epochs:
-            _start_phase(objective, stage, experiment, epoch < frozen_epochs, batches.num_batches)
-            if progress and epoch not in (0, frozen_epochs):
-                checkpoints.restore(progress, stage.network, objective.optimizer)
-        display.start_epoch(stage.name, epoch, experiment.epochs, batches.num_batches)
-        started = time.monotonic()
-        fitted = objective.fit(batches, verbose=0, shuffle=False, callbacks=[_Steps(display)])
-        row = {
-            "stage": stage.name,
-            "epoch": epoch,
-            "learning_rate": float(keras.ops.convert_to_numpy(objective.optimizer.learning_rate)),
-            **{name: values[-1] for name, values in fitted.history.items()},
-        }
-        with objective.optimizer.averaged():
-            checked = objective.evaluate(checks, verbose=0, return_dict=True)
-            row |= {f"val_{name}": value for name, value in checked.items()}
-            _require_finite(row, experiment, epoch < frozen_epochs)
-            row |= {
-                "val_score": validation_score(row, experiment.choose_by),
-                "seconds": round(time.monotonic() - started, 2),
+    with remembered_interrupt() as raise_again:
+        for epoch in range(progress.epoch + 1 if progress else 0, experiment.epochs):
+            if progress and _is_over(progress, experiment):
+                break
+            batches = TrainingBatches(
+                training,
+                experiment.batch_size,
+                experiment.seed,
+                epoch,
+                experiment.augment,
+                stage.boxes,
+                experiment.class_balance,
+            )
+            if not objective.compiled or epoch == frozen_epochs:
+                _start_phase(objective, stage, experiment, epoch < frozen_epochs, batches.num_batches)
+                if progress and epoch not in (0, frozen_epochs):
+                    checkpoints.restore(progress, stage.network, objective.optimizer)
+            display.start_epoch(stage.name, epoch, experiment.epochs, batches.num_batches)
+            started = time.monotonic()
+            fitted = objective.fit(batches, verbose=0, shuffle=False, callbacks=[_Steps(display, raise_again)])
+            row = {
+                "stage": stage.name,
+                "epoch": epoch,
+                "learning_rate": float(keras.ops.convert_to_numpy(objective.optimizer.learning_rate)),
+                **{name: values[-1] for name, values in fitted.history.items()},
             }
-            progress = _advance(progress, row)
-            if progress.best_epoch == epoch:
-                checkpoints.save_best(progress, stage.network)
-        checkpoints.save(progress, stage.network, objective.optimizer)
-        record(progress.rows)
-        display.end_epoch(row, best=progress.best_epoch == epoch)
+            with objective.optimizer.averaged():
+                checked = objective.evaluate(checks, verbose=0, return_dict=True)
+                row |= {f"val_{name}": value for name, value in checked.items()}
+                _require_finite(row, experiment, epoch < frozen_epochs)
+                row |= {
+                    "val_score": validation_score(row, experiment.choose_by),
+                    "seconds": round(time.monotonic() - started, 2),
+                }
+                progress = _advance(progress, row)
+                if progress.best_epoch == epoch:
+                    checkpoints.save_best(progress, stage.network)
+            checkpoints.save(progress, stage.network, objective.optimizer)
+            record(progress.rows)
+            display.end_epoch(row, best=progress.best_epoch == epoch)
+            raise_again()
 
     assert progress is not None, "an experiment has at least one epoch"
     checkpoints.restore_best(progress, stage.network)
@@ -227,9 +230,10 @@ def _class_weights(labels: np.ndarray, weighting: bool) -> tuple[float, ...]:
 
 
 class _Steps(keras.callbacks.Callback):
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, raise_again: Callable[[], None]) -> None:
         super().__init__()
-        self._display = display
+        self._display, self._raise_again = display, raise_again
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._raise_again()
         self._display.step(batch + 1, logs or {})

@@ -80,7 +80,8 @@ def stored(path: Path) -> dict[str, np.ndarray]:
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_keeps_what_was_finished(phantom_folder: Path, weights: Path, tmp_path: Path) -> None:
     asked = command(next(iter(CASES)), tmp_path / "run", phantom_folder, weights)
-    process = subprocess.Popen(asked, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    heeded = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731  a shell's background job ignores it
+    process = subprocess.Popen(asked, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
     while epochs_done(tmp_path / "run") < 1 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

@@ -179,15 +179,19 @@ class Card:
 
     def _classes(self) -> list[str]:
         """A table of the classes' own scores; empty without a label head."""
-        columns = ("precision", "recall", "f1", "auc")
+        columns = ("precision", "recall", "specificity", "f1", "auc")  # cards of before have no specificity
         rows = [
             f"| {name} | {found['support']} | "
-            + " | ".join("not defined" if found[column] is None else f"{found[column]:.4g}" for column in columns)
+            + " | ".join("not defined" if found.get(name) is None else f"{found[name]:.4g}" for name in columns)
             + " |"
             for name, found in self.scores.get("classes", {}).items()
-            if any(found[column] is not None for column in columns)
+            if any(found.get(name) is not None for name in columns)
         ]
-        header = ["", "| class | n | precision | recall | F1 | AUC against the rest |", "|---|---|---|---|---|---|"]
+        header = [
+            "",
+            "| class | n | precision | recall (sensitivity) | specificity | F1 | AUC against the rest |",
+            "|---|---|---|---|---|---|---|",
+        ]
         return [*header, *rows] if rows else []
 
     def _done_by(self, threshold: str) -> str:

@@ -8,7 +8,8 @@ CARD = Card(
     {"multitask-cnn": {"trained": 12, "chosen": 9}}, "test",
     {
         "dice": 0.75, "normal_clean": None, "n": {"benign": 3}, "auc": {"malignant": 0.9, "normal": None},
-        "classes": {"malignant": {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 4, "auc": 0.9},
+        "classes": {"malignant": {"precision": 0.5, "recall": 0.25, "specificity": 0.8, "f1": 1 / 3, "support": 4,
+                                  "auc": 0.9},
                     "normal": {"precision": None, "recall": None, "f1": None, "support": 0, "auc": None}},
     },
     {"python": "3.11"}, "2026-11-25", failures=("a.png: missed",),
@@ -27,13 +28,22 @@ def test_a_card_from_before_intervals_has_none() -> None:
     assert Card.from_json(json.dumps(fields)) == replace(CARD, intervals={})
 
 
+def test_a_card_from_before_specificity_says_that_it_has_none() -> None:
+    fields = json.loads(CARD.to_json())
+    del fields["scores"]["classes"]["malignant"]["specificity"]
+    assert (
+        "| malignant | 4 | 0.5 | 0.25 | not defined | 0.3333 | 0.9 |"
+        in Card.from_json(json.dumps(fields)).to_markdown()
+    )
+
+
 def test_its_page_has_scores_with_intervals_and_says_what_is_not_defined() -> None:
     page = CARD.to_markdown()
     assert page.startswith("# Model card: multitask-cnn, mobilenet-v2\n")
     assert "| dice | 0.75 | 0.5 to 0.875 |" in page
     assert "| normal clean | not defined |  |" in page
     assert "| malignant auc | 0.9 | 0.8 to 0.95 |" in page
-    assert "| malignant | 4 | 0.5 | 0.25 | 0.3333 | 0.9 |" in page
+    assert "| malignant | 4 | 0.5 | 0.25 | 0.8 | 0.3333 | 0.9 |" in page
     assert "| normal | 0 " not in page
     assert "- a.png: missed" in page
     on = "- screening: probability of malignant 0.250 or more"

@@ -98,11 +98,12 @@ def overlap(true: np.ndarray, predicted: np.ndarray) -> Overlap:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class against the rest. A score that is not defined is None: precision, F1 and AUC need images of the rest,
-    recall, F1 and AUC images of the class."""
+    """One class against the rest. A score that is not defined is None: precision, specificity, F1 and AUC need images
+    of the rest, recall (which is sensitivity), F1 and AUC images of the class."""
 
     precision: float | None
     recall: float | None
+    specificity: float | None
     f1: float | None
     support: int
     auc: float | None
@@ -260,13 +261,14 @@ class ScoreTable:
     def _class_scores(self, confusion: np.ndarray | None) -> dict[str, ClassScore]:
         support = np.bincount(self.labels, minlength=len(CLASSES))
         if confusion is None or self.probabilities is None:
-            return {name: ClassScore(None, None, None, int(support[i]), None) for i, name in enumerate(CLASSES)}
+            return {name: ClassScore(None, None, None, None, int(support[i]), None) for i, name in enumerate(CLASSES)}
         right, predicted = confusion.diagonal(), confusion.sum(axis=0)
         rest = support.sum() - support
         return {
             name: ClassScore(
                 precision=float(right[i] / predicted[i]) if predicted[i] and rest[i] else None,
                 recall=float(right[i] / support[i]) if support[i] else None,
+                specificity=float(1 - (predicted[i] - right[i]) / rest[i]) if rest[i] else None,
                 f1=float(2 * right[i] / (support[i] + predicted[i])) if support[i] and rest[i] else None,
                 support=int(support[i]),
                 auc=Ranking.of(self.probabilities[:, i], self.labels == i).auc,

@@ -2,24 +2,33 @@
 
 from busi_keras.evaluation.scores import Metrics
 
+HEADER = (
+    "| class | precision | recall (sensitivity) | specificity | F1 | support | AUC against the rest |",
+    "|---|---|---|---|---|---|---|",
+)
+
 
 def class_table(metrics: Metrics, digits: int = 4) -> str:
     """A row for each class, and for the means over those that have images; scores with so many decimals."""
     total = str(sum(metrics.n.values()))
+
+    def shown(value: float | None) -> str:
+        return number(value, digits)
+
     rows = [
         *(
-            (name, (c.precision, c.recall, c.f1), str(c.support), number(c.auc, digits))
+            (name, shown(c.precision), shown(c.recall), shown(c.specificity), shown(c.f1), str(c.support), shown(c.auc))
             for name, c in metrics.classes.items()
         ),
-        ("macro mean", (metrics.macro_precision, metrics.macro_recall, metrics.macro_f1), total, ""),
-        ("weighted mean", (metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1), total, ""),
+        *(
+            (f"{kind} mean", shown(precision), shown(recall), "", shown(f1), total, "")
+            for kind, precision, recall, f1 in (
+                ("macro", metrics.macro_precision, metrics.macro_recall, metrics.macro_f1),
+                ("weighted", metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1),
+            )
+        ),
     ]
-    header = ["| class | precision | recall | F1 | support | AUC against the rest |", "|---|---|---|---|---|---|"]
-    lines = [
-        f"| {name} | {' | '.join(number(score, digits) for score in scores)} | {support} | {auc} |"
-        for name, scores, support, auc in rows
-    ]
-    return "\n".join([*header, *lines])
+    return "\n".join([*HEADER, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_score
 
+from busi_keras.config import CLASSES
 from busi_keras.evaluation.scores import ClassScore, ImageScore, Overlap, ScoreTable, overlap, summarize
 
 BENIGN, MALIGNANT, NORMAL = range(3)
@@ -87,10 +88,15 @@ def test_metrics_computed_by_hand() -> None:
     assert metrics.accuracy == pytest.approx(4 / 6)
     assert metrics.confusion == [[2, 1, 0], [0, 1, 0], [1, 0, 1]]
     assert metrics.classes["benign"] == ClassScore(
-        pytest.approx(2 / 3), pytest.approx(2 / 3), pytest.approx(2 / 3), 3, pytest.approx(6.5 / 9)
+        pytest.approx(2 / 3),
+        pytest.approx(2 / 3),
+        pytest.approx(2 / 3),
+        pytest.approx(2 / 3),
+        3,
+        pytest.approx(6.5 / 9),
     )
-    assert metrics.classes["malignant"] == ClassScore(0.5, 1.0, pytest.approx(2 / 3), 1, pytest.approx(4 / 5))
-    assert metrics.classes["normal"] == ClassScore(1.0, 0.5, pytest.approx(2 / 3), 2, 1.0)
+    assert metrics.classes["malignant"] == ClassScore(0.5, 1.0, 0.8, pytest.approx(2 / 3), 1, pytest.approx(4 / 5))
+    assert metrics.classes["normal"] == ClassScore(1.0, 0.5, 1.0, pytest.approx(2 / 3), 2, 1.0)
     assert metrics.macro_f1 == metrics.weighted_f1 == pytest.approx(2 / 3)
     assert metrics.macro_precision == pytest.approx((2 / 3 + 0.5 + 1) / 3)
     assert metrics.macro_recall == pytest.approx((2 / 3 + 1 + 0.5) / 3)
@@ -102,7 +108,9 @@ def test_metrics_computed_by_hand() -> None:
 def test_a_class_without_images_has_no_scores_and_lowers_no_mean() -> None:
     scores = [scored(BENIGN, sure(BENIGN)), scored(MALIGNANT, sure(MALIGNANT)), scored(MALIGNANT, sure(NORMAL))]
     metrics = summarize(scores)
-    assert metrics.classes["normal"] == ClassScore(precision=0.0, recall=None, f1=None, support=0, auc=None)
+    assert metrics.classes["normal"] == ClassScore(
+        precision=0.0, recall=None, specificity=pytest.approx(2 / 3), f1=None, support=0, auc=None
+    )
     assert metrics.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
     assert metrics.weighted_f1 == pytest.approx((1 + 2 * 2 / 3) / 3)
     assert metrics.normal_clean is None
@@ -121,7 +129,9 @@ def test_a_class_never_predicted_has_no_precision_and_an_f1_of_zero() -> None:
 def test_images_of_one_class_alone_have_no_score_against_a_rest() -> None:
     metrics = summarize([scored(NORMAL, sure(NORMAL)), scored(NORMAL, sure(BENIGN))])
     assert metrics.auc == {"benign": None, "malignant": None, "normal": None}
-    assert metrics.classes["normal"] == ClassScore(precision=None, recall=0.5, f1=None, support=2, auc=None)
+    assert metrics.classes["normal"] == ClassScore(
+        precision=None, recall=0.5, specificity=None, f1=None, support=2, auc=None
+    )
     assert (metrics.accuracy, metrics.macro_recall) == (0.5, 0.5)
     assert (metrics.macro_f1, metrics.macro_precision, metrics.calibration_error) == (None, None, None)
     malignant = summarize([scored(MALIGNANT, sure(MALIGNANT))])
@@ -133,7 +143,7 @@ def test_a_lone_segmenter_has_mask_scores_alone() -> None:
     metrics = summarize([scored(BENIGN, masks=Overlap(0.5, 1 / 3)), scored(NORMAL, masks=Overlap(1, 1))])
     assert (metrics.dice, metrics.lesion_dice, metrics.normal_clean) == (0.75, 0.5, 1.0)
     assert (metrics.accuracy, metrics.macro_f1, metrics.weighted_f1, metrics.confusion) == (None, None, None, None)
-    assert metrics.classes["benign"] == ClassScore(None, None, None, 1, None)
+    assert metrics.classes["benign"] == ClassScore(None, None, None, None, 1, None)
 
 
 def test_a_lone_classifier_has_class_scores_alone() -> None:
@@ -175,6 +185,10 @@ def test_class_scores_are_scikit_learns(scores: list[ImageScore]) -> None:
     assert metrics.confusion == confusion_matrix(labels, predicted).tolist()
     assert metrics.macro_precision == pytest.approx(precision_score(labels, predicted, average="macro"))
     assert metrics.weighted_recall == pytest.approx(recall_score(labels, predicted, average="weighted"))
+    for label, name in enumerate(CLASSES):
+        rest = [other != label for other in labels]
+        found = recall_score(rest, [other != label for other in predicted])
+        assert metrics.classes[name].specificity == pytest.approx(found)
 
 
 @settings(max_examples=25, deadline=None)

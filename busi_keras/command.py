@@ -82,7 +82,9 @@ def import_quietly(module: str) -> None:
 
 def print_text(text: str) -> None:
     """What a command gives: the one thing that goes to stdout."""
-    print(text.encode(errors="backslashreplace").decode(), file=sys.__stdout__)  # of file names that are not UTF-8
+    stdout = sys.__stdout__
+    encoding = (stdout and stdout.encoding) or "utf-8"
+    print(text.encode(encoding, errors="backslashreplace").decode(encoding), file=stdout)  # names that it cannot show
 
 
 def print_json(document: dict[str, Any]) -> None:

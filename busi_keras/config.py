@@ -173,7 +173,7 @@ class Experiment:
         """One phrase a field in which the two differ: `epochs 15, not 30`.
 
         Weights files count by their names and, where both are known, fingerprints: their folders are others on each
-        machine.
+        machine. A data set's name does not count where its files are known to be the same, but for phantoms.
 
         Args:
             across_folds: let `fold` be another.
@@ -195,6 +195,9 @@ class Experiment:
             one["weights"] = Path(one["weights"]).name
         if not (mine["weights_fingerprint"] and others["weights_fingerprint"]):
             del mine["weights_fingerprint"]
+        same_files = mine["fingerprint"] and mine["fingerprint"] == others["fingerprint"]
+        if same_files and PHANTOM not in (mine["data"], others["data"]):
+            del mine["data"]
         return [f"{name} {mine[name]}, not {others[name]}" for name in mine if mine[name] != others[name]]
 
 

@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(part, glob.escape(path.name), _left_in(part.parent))
         yield part
-        with part.open("rb") as written:
+        with part.open("r+b") as written:  # Windows flushes only what may be written to
             os.fsync(written.fileno())
         part.replace(path)
     except OSError as error:
@@ -141,6 +141,20 @@ def held(folder: Path, wait: bool = False) -> Iterator[None]:
         with suppress(OSError):  # it is not empty
             for path in new:
                 path.rmdir()
+
+
+def require_writable(folder: Path) -> None:
+    """Before work of minutes whose results go there.
+
+    Raises:
+        UsageError: nothing can be written into the folder.
+    """
+    probe = _part(folder / "probe")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written to ({error.strerror}); copy it to a folder of your own") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -46,13 +46,19 @@ def read_image(source: Path | bytes) -> np.ndarray:
             header, before decoding), animated, transparent, or in CMYK or another colour model.
     """
     with _opened(source) as image:
+        deep_colour = _is_deep_colour(image)
         decoded = _decoded(image, _name(source))
-    if decoded.mode in _GREY_16_BIT and 0 < (largest := int(np.asarray(decoded).max())) < DARK_16_BIT:
+    pixels, largest = _rgb(decoded), None
+    if deep_colour:  # Pillow keeps the high bytes alone
+        largest = 256 * int(pixels.max()) + 255
+    elif decoded.mode in _GREY_16_BIT:
+        largest = int(np.asarray(decoded).max())
+    if largest is not None and 0 < largest < DARK_16_BIT:
         raise UsageError(
             f"{_name(source)} has 16 bits per sample, but no value above {largest}: such data would be read as "
             "black; save it with 8 bits"
         )
-    return _rgb(decoded)
+    return pixels
 
 
 def pixel_count(source: Path | bytes) -> int:
@@ -76,7 +82,7 @@ def read_mask(source: Path | bytes) -> np.ndarray:
     """
     name = _name(source)
     with _opened(source) as image:
-        deep_colour = image.mode not in _GREY_16_BIT and any(";16" in str(tile[3]) for tile in image.tile)
+        deep_colour = _is_deep_colour(image)
         mask = _decoded(image, name)
     if deep_colour:  # Pillow keeps the high bytes alone, which may be 0 where the mask is not
         raise UsageError(f"{name} is a mask in colours of 16 bits; save it as grey, 0 outside and 255 inside")
@@ -230,6 +236,11 @@ def _frames(image: ImageFile.ImageFile) -> int:
     """How many images are in the file; 0 for several in a TIFF, which may be made so that Pillow counts for hours."""
     several = image.format == "TIFF" and getattr(image, "is_animated", False)
     return 0 if several else getattr(image, "n_frames", 1)
+
+
+def _is_deep_colour(image: ImageFile.ImageFile) -> bool:
+    """Whether a file that is not decoded yet has colours, or grey with alpha, of 16 bits a sample."""
+    return image.mode not in _GREY_16_BIT and any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _spans_16_bits(image: Image.Image) -> bool:

@@ -172,7 +172,8 @@ def test_gradcam_takes_the_true_mask_from_where_it_is_named(workplace: Path, pha
     beside = cli("gradcam", phantom_folder / "benign" / "benign (1).png", "--output", "beside", "--json", cwd=workplace)
     assert one["faithfulness"] == json.loads(beside.stdout)["figures"][0]["faithfulness"]
     assert read_image(workplace / one["figure"]).shape == read_image(workplace / "beside/benign (1)_gradcam.png").shape
-    refused = cli("gradcam", "named.png", "alone.png", "--mask", mask, "--output", "both", cwd=workplace)
+    shutil.copy(workplace / "named.png", workplace / "second.png")
+    refused = cli("gradcam", "named.png", "second.png", "--mask", mask, "--output", "both", cwd=workplace)
     assert refused.returncode == 2
     assert "belongs to one image, but 2 are given" in " ".join(refused.stderr.split())
 

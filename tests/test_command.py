@@ -27,3 +27,12 @@ def test_training_uses_onednn_on_each_processor_unless_told_not_to(wanted: dict[
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert ("exec,cpu,convolution" in done.stdout) == expected
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped() -> None:
+    code = "from busi_keras.command import print_text; print_text('M\\u00fcller \\udcfc.png')"
+    shown = {"ascii": b"M\\xfcller \\udcfc.png\n", "utf-8": "Müller \\udcfc.png\n".encode()}
+    for encoding, expected in shown.items():
+        environment = os.environ | {"PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, env=environment)
+        assert done.stdout == expected, done.stderr

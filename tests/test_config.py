@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busi_keras.config import APPROACHES, BACKBONES, CHOICES, CLASSES, LARGEST_SEED, PRECISIONS, PROTOCOLS, Experiment
+from busi_keras.config import (
+    APPROACHES,
+    BACKBONES,
+    CHOICES,
+    CLASSES,
+    LARGEST_SEED,
+    PRECISIONS,
+    PROTOCOLS,
+    Experiment,
+)
 from busi_keras.errors import UsageError
 
 experiments = st.builds(
@@ -60,6 +69,16 @@ def test_weights_files_are_told_apart_by_name_and_not_by_folder() -> None:
     known = replace(here, weights_fingerprint="0123")
     assert known.differences(replace(here, weights="net.weights.h5")) == []  # of a version that had none
     assert known.differences(replace(known, weights_fingerprint="4567")) == ["weights_fingerprint 0123, not 4567"]
+
+
+def test_a_data_sets_name_does_not_count_where_its_files_are_the_same() -> None:
+    here = Experiment("multitask", "Dataset_BUSI_with_GT", fingerprint="0123")
+    assert here.differences(replace(here, data="busi")) == []
+    assert here.differences(replace(here, data="phantom")) == ["data Dataset_BUSI_with_GT, not phantom"]
+    assert here.differences(replace(here, data="busi", fingerprint="")) == [
+        "data Dataset_BUSI_with_GT, not busi",
+        "fingerprint 0123, not ",
+    ]
 
 
 def test_a_difference_reads_as_a_phrase() -> None:

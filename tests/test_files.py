@@ -1,16 +1,24 @@
 import resource
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from busi_keras.errors import UsageError
-from busi_keras.files import add_numbered_folder, held, replacing, replacing_folder, verify_archive, write_text
+from busi_keras.files import (
+    add_numbered_folder,
+    held,
+    replacing,
+    replacing_folder,
+    require_writable,
+    verify_archive,
+    write_text,
+)
 
 FULL = b"\0" * 3_000_000
 
@@ -128,25 +136,39 @@ def test_what_a_killed_process_of_the_same_id_left_is_not_kept(tmp_path: Path) -
 
 
 ADD = """
-import sys, time
+import sys
 from pathlib import Path
 from busi_keras.files import add_numbered_folder
 
 def fill(part):
     (part / "weights").write_text(sys.argv[2])
-    while time.time() < float(sys.argv[3]):
-        pass
+    print("filled", flush=True)
+    sys.stdin.read()
 
 print(add_numbered_folder(Path(sys.argv[1]), fill).name)
 """
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that even root cannot write to")
+def test_a_folder_that_cannot_be_written_to_is_known_before_work() -> None:
+    with pytest.raises(UsageError, match=r"^/proc cannot be written to \(.*\); copy it to a folder of your own$"):
+        require_writable(Path("/proc"))
+
+
+def test_a_folder_that_can_be_written_to_stays_as_it_is(tmp_path: Path) -> None:
+    require_writable(tmp_path)
+    assert names(tmp_path) == []
+
+
 def test_numbered_folders_of_processes_at_once_all_get_a_number(tmp_path: Path) -> None:
     (tmp_path / "served" / "7").mkdir(parents=True)
-    together = str(time.time() + 2)
-    commands = [[sys.executable, "-c", ADD, tmp_path / "served", f"writer {n}", together] for n in range(4)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
-    numbers = [process.communicate()[0].strip() for process in running]
+    commands = [[sys.executable, "-c", ADD, tmp_path / "served", f"writer {n}"] for n in range(4)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, **pipes) for command in commands]
+    assert [process.stdout.readline() for process in running] == ["filled\n"] * 4
+    for process in running:
+        process.stdin.close()
+    numbers = [process.stdout.read().strip() for process in running]
     assert sorted(numbers) == ["10", "11", "8", "9"]
     for n, number in enumerate(numbers):
         assert (tmp_path / "served" / number / "weights").read_text() == f"writer {n}"

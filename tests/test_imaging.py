@@ -201,6 +201,10 @@ def test_twelve_bits_in_sixteen_are_not_read_as_black() -> None:
         read_image(encoded(deep))
     assert not read_image(encoded(np.zeros_like(deep))).any()
     np.testing.assert_array_equal(read_image(encoded(deep * np.uint16(16))), rgb(GREY))
+    coloured = np.repeat(deep[..., None], 3, axis=-1)
+    with pytest.raises(UsageError, match=r"16 bits per sample, but no value above \d+: .* save it with 8 bits"):
+        read_image(png_16_bit(coloured, 2))
+    np.testing.assert_array_equal(read_image(png_16_bit(coloured * np.uint16(16), 2)), rgb(GREY))
 
 
 @pytest.mark.parametrize(("width", "height"), [(10_000, 5_001), (12_000, 10_000), (60_000, 60_000)])

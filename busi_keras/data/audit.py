@@ -1,7 +1,7 @@
 """What is wrong with a data set: broken files, unfit masks, duplicates, contradicting labels, leaks, marks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +64,21 @@ class Audit:
         groups: near-duplicates, two names and more each.
         identical: among them, those that are equal pixel for pixel.
         conflicts: groups whose images do not all have one label.
+        patients: images of one patient, two names and more each, as `patients_among`.
         leaks: groups, of near-duplicates and of one patient, and images that a given split has in more than one part; a
-            sentence each.
+            sentence each; None where no split was given.
         masks_alone: files, as `data.busi.masks_alone`.
+        passed_over: as `data.busi.passed_over`.
     """
 
     images: tuple[ImageFacts, ...]
     groups: tuple[tuple[str, ...], ...]
     identical: tuple[tuple[str, ...], ...]
     conflicts: tuple[tuple[str, ...], ...]
-    leaks: tuple[str, ...] = field(default=())
-    masks_alone: tuple[str, ...] = field(default=())
+    patients: tuple[tuple[str, ...], ...]
+    leaks: tuple[str, ...] | None = None
+    masks_alone: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     @property
     def distorts(self) -> bool:
@@ -83,7 +87,7 @@ class Audit:
 
     @property
     def classes_without_images(self) -> tuple[str, ...]:
-        """Which only protocol `lesion-70-30` and a folder that is scored as `--external` may have."""
+        """A folder that is scored as `--external` may have such, for training normal alone, by `lesion-70-30`."""
         present = {image.label for image in self.images}
         return tuple(name for label, name in enumerate(CLASSES) if label not in present)
 
@@ -126,7 +130,8 @@ def audit(
         groups=found,
         identical=tuple(map(tuple, groups((pair for pair in pairs if pair.identical), names))),
         conflicts=tuple(group for group in found if len({label_of[name] for name in group}) > 1),
-        leaks=tuple(_leaks({"show the same frame": found, "are from the same patient": patients}, parts or {})),
+        patients=tuple(map(tuple, patients)),
+        leaks=None if parts is None else tuple(_leaks(found, patients, parts)),
     )
 
 
@@ -219,7 +224,7 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _leaks(
-    groups_by_reason: Mapping[str, Sequence[Sequence[str]]], parts: Mapping[str, Sequence[str]]
+    near_duplicates: Sequence[Sequence[str]], patients: Sequence[Sequence[str]], parts: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
     where: dict[str, list[str]] = {}
     for part, names in parts.items():
@@ -228,7 +233,7 @@ def _leaks(
     for name, in_parts in where.items():
         if len(in_parts) > 1:
             yield f"{name} is in {' and '.join(in_parts)}"
-    for reason, found in groups_by_reason.items():
+    for reason, found in (("show the same frame", near_duplicates), ("are from the same patient", patients)):
         for group in found:
             touched = {part for name in group for part in where.get(name, ())}
             if len(touched) > 1:

@@ -140,6 +140,20 @@ def masks_alone(folder: Path) -> list[Path]:
     return found
 
 
+def passed_over(folder: Path) -> list[str]:
+    """What else lies where images are looked for, and is no image by its name; a sentence a folder."""
+    found: list[str] = []
+    for name in CLASSES:
+        beside = sorted(folder.glob(f"{name}/[!.]*"), key=lambda path: natural_order(path.name))
+        others = [path.name for path in beside if path.is_dir() or path.suffix.lower() not in SUFFIXES]
+        if others:
+            found.append(
+                f"{name}: {len(others)} entries are not read, {others[0]} for one; images end in {', '.join(SUFFIXES)}"
+            )
+    others = [path.name for path in sorted(folder.iterdir()) if path.name not in CLASSES and _holds_images(path)]
+    return [*found, *(f"{name}: its images are not read; classes are {', '.join(CLASSES)}" for name in others)]
+
+
 def natural_order(name: str) -> tuple[list[tuple[str, int]], str]:
     """A sort key under which `benign (2)` stands before `benign (10)`; different names have different keys."""
     return [(text, int(digits or -1)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)], name
@@ -170,6 +184,10 @@ def _images_and_masks(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
         else:
             images.append(path)
     return images, masks
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
 
 
 def _size(mask: np.ndarray) -> str:

@@ -4,6 +4,7 @@ A list of groups, each of image names as in `Record`; nothing in it says who the
 """
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,18 +16,23 @@ from busi_keras.files import write_text
 
 PATIENTS_FILE = "patients.json"
 
+log = logging.getLogger(__name__)
+
 
 def patients_among(records: Sequence[Record]) -> list[list[str]]:
     """Groups of images of one patient, two and more each, as the records' folders have them.
 
+    Names of images that are no longer there are passed over with a warning.
+
     Raises:
-        UsageError: a folder's `patients.json` is no list of groups of names.
+        UsageError: a folder's `patients.json` is no list of groups of names, or names no image that is there.
     """
     name_of = {record.image: record.name for record in records}
     found = []
     for folder in sorted({record.image.parents[1] for record in records}):
-        for group in read_patients(folder):
-            found.append([name_of[folder / name] for name in group if folder / name in name_of])
+        patients = read_patients(folder)
+        _check_names(folder, [name for group in patients for name in group])
+        found += [[name_of[folder / name] for name in group if folder / name in name_of] for group in patients]
     return [group for group in found if len(group) > 1]
 
 
@@ -48,6 +54,17 @@ def read_patients(folder: Path) -> list[list[str]]:
         if all(isinstance(name, str) for name in names):
             return found
     raise UsageError(f"{file} is not a list of groups of image names; fix it, or remove it")
+
+
+def _check_names(folder: Path, names: Sequence[str]) -> None:
+    lost = [name for name in names if not (folder / name).is_file()]
+    if not lost:
+        return
+    file = folder / PATIENTS_FILE
+    problem = f"{len(lost)} of the {len(names)} names in {file} are those of no file, {lost[0]!r} for one"
+    if len(lost) == len(names):
+        raise UsageError(f"{problem}; write them as 'benign/NAME.png', or remove {file.name}")
+    log.warning("%s; write names as 'benign/NAME.png', or a patient may be torn apart by a split", problem)
 
 
 def add_patients(folder: Path, patients: Iterable[Sequence[str]]) -> None:

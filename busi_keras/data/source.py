@@ -61,12 +61,12 @@ def find_source(data: str, seed: int = 0, or_phantoms: bool = True) -> Source:
     if data == PHANTOM:
         return _phantoms(seed)
     if data != "auto":
-        return _folder(Path(data))
+        return source_in(Path(data))
     if named := os.environ.get("BUSI_DATA_DIR"):
-        return _folder(Path(named))
+        return source_in(Path(named))
     for folder in (LOCAL_DATA / BUSI_FOLDER, _cached()):
         if folder is not None and folder.is_dir():
-            return _folder(folder)
+            return source_in(folder)
     try:
         return download()
     except UsageError as error:
@@ -93,7 +93,7 @@ def download() -> Source:
         folder = Path(kagglehub.dataset_download(KAGGLE_HANDLE))
     except Exception as error:  # kagglehub lets the exceptions of requests, zipfile and its own through
         raise UsageError(f"the download of {KAGGLE_HANDLE} from Kaggle failed ({error}); try again") from error
-    source = _folder(folder)
+    source = source_in(folder)
     counts, masks = _counts(source.folder)
     if (counts, masks) != (BUSI_COUNTS, BUSI_MASKS):
         raise UsageError(
@@ -103,7 +103,12 @@ def download() -> Source:
     return source
 
 
-def _folder(folder: Path) -> Source:
+def source_in(folder: Path) -> Source:
+    """A folder in BUSI's layout, or one that holds `BUSI_FOLDER`, as Kaggle's archive does.
+
+    Raises:
+        UsageError: it is neither.
+    """
     nested = folder / BUSI_FOLDER
     folder = nested if nested.is_dir() else folder
     read_busi(folder)

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from busi_keras.config import CLASSES, PROTOCOL_PRESETS
 from busi_keras.data.busi import Record
+from busi_keras.data.patients import PATIENTS_FILE
 from busi_keras.data.public_splits import LESION_IMAGES, VALIDATION
 from busi_keras.errors import UsageError
 from busi_keras.files import write_text
@@ -211,7 +212,8 @@ def _require_classes(records: Sequence[Record], group_of: Mapping[str, str], par
         if lacking and label in labels:
             groups = {group_of[record.name] for record in records if record.label == label}
             raise UsageError(
-                f"class {name} has {len(groups)} different images (near-duplicates count once), too few to be split: "
+                f"class {name} has {len(groups)} different images (near-duplicates, and images that {PATIENTS_FILE} "
+                f"lists as one patient's, count once), too few to be split: "
                 f"{lacking[0]} would have none; give more of it"
             )
 

@@ -58,8 +58,9 @@ class Interval:
 
     Attributes:
         estimate: on the images at hand; None where it is not defined.
-        low, high: percentile bootstrap interval; None where it is not defined in any resample. Of the calibration
-            error it leans upward: images that repeat fill bins less evenly, which adds error.
+        low, high: percentile bootstrap interval; None where it is not defined in any resample, and where all images
+            are of one group, which tell nothing of other ones. Of the calibration error it leans upward: images that
+            repeat fill bins less evenly, which adds error.
     """
 
     estimate: float | None
@@ -83,6 +84,8 @@ def bootstrap(
         resamples: how often groups are drawn; those in which a score is not defined are left out.
     """
     estimates = scores_of(np.arange(len(groups)))
+    if len(set(groups)) < 2:
+        return {name: Interval(estimate, None, None) for name, estimate in estimates.items()}
     found = [scores_of(chosen) for chosen in resamplings(groups, resamples, seed)]
     return {name: _interval(estimates[name], [one[name] for one in found]) for name in estimates}
 

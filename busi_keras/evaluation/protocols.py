@@ -8,10 +8,10 @@ compared at each image's own size."""
 
 HOW_TO_READ = {
     "leaky": "Protocol leaky: trained on near-duplicates of these images, so the numbers are too optimistic.",
-    "seed": "Protocol seed, as in the original: near-duplicates are on both sides of the split; the epoch, temperature "
-    "and thresholds were chosen on the images scored here; masks are compared at 224 x 224, stretched.",
+    "seed": "Protocol seed, as in the original: near-duplicates may be on both sides of the split; the epoch, "
+    "temperature and thresholds were chosen on the images scored here; masks are compared at 224 x 224, stretched.",
     "lesion-70-30": "Protocol lesion-70-30, as in the public segmentation table: lesion images only; near-duplicates "
-    "are on both sides of the split; the epoch, temperature and thresholds were chosen on the images scored here; "
+    "may be on both sides of the split; the epoch, temperature and thresholds were chosen on the images scored here; "
     "masks are compared at 256 x 256, stretched.",
 }
 """A sentence on the protocols whose numbers flatter."""

@@ -54,11 +54,16 @@ def audit_page(folder: str, audit: Audit, thumbnails: Mapping[str, bytes]) -> st
             f"<h1>Audit of {escape(folder)}</h1>",
             _counts(audit),
             _section("Problems: these distort training", [_sentences(image) for image in broken]),
+            _section("Not read", [_bad(sentence) for sentence in audit.passed_over]),
             _section("Masks without an image", [_bad(file) for file in audit.masks_alone]),
             _section("Same frame, different labels", [row(group) for group in audit.conflicts]),
-            _section("Leaks between parts of the split", [f"<p>{escape(leak)}</p>" for leak in audit.leaks]),
+            *(
+                []
+                if audit.leaks is None
+                else [_section("Leaks between parts of the split", [f"<p>{escape(leak)}</p>" for leak in audit.leaks])]
+            ),
             _section("Identical pixel for pixel", identical),
-            _section("Near-duplicates", [row(group) for group in audit.groups if group not in conflicts]),
+            _section("Other near-duplicates", [row(group) for group in audit.groups if group not in conflicts]),
             _section("Remarks", [_remarks(remarked)], len(remarked)),
             "</body></html>",
         ]
@@ -73,7 +78,8 @@ def _counts(audit: Audit) -> str:
         "in near-duplicate groups": sum(map(len, audit.groups)),
         "near-duplicate groups": len(audit.groups),
         "groups with conflicting labels": len(audit.conflicts),
-        "leaks between parts of the split": len(audit.leaks),
+        **({} if audit.leaks is None else {"leaks between parts of the split": len(audit.leaks)}),
+        "of patients with several images": sum(map(len, audit.patients)),
         "with several masks": sum(one.masks > 1 for one in audit.images),
         "coloured": sum("coloured" in one.remarks for one in audit.images),
         "with marks drawn on them": sum("marks are drawn on it" in one.remarks for one in audit.images),

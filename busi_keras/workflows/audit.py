@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from busi_keras.config import CLASSES
+from busi_keras.config import CLASSES, NORMAL
 from busi_keras.data.audit import Audit, ImageFacts, audit
-from busi_keras.data.busi import Record, masks_alone, read_busi
+from busi_keras.data.busi import Record, masks_alone, passed_over
+from busi_keras.data.source import source_in
 from busi_keras.data.split import read_parts
 from busi_keras.errors import UsageError
 from busi_keras.files import UTF8, replacing, write_text
@@ -38,16 +39,16 @@ class Audited:
         """What was found, a line a kind."""
         found = self.audit
         problems = [problem for image in found.images for problem in image.problems]
+        of_patients = f"{sum(map(len, found.patients))} images are of {len(found.patients)} patients with several"
         lines = [
             f"{len(found.images)} images, {sum(map(len, found.groups))} of them in {len(found.groups)} groups of "
             f"near-duplicates, {len(found.identical)} groups identical pixel for pixel",
+            *([of_patients] if found.patients else []),
             *(f"same frame, different labels: {', '.join(group)}" for group in found.conflicts),
-            *(f"leak: {leak}" for leak in found.leaks),
+            *(f"leak: {leak}" for leak in found.leaks or ()),
             *(f"{file} is a mask whose image is missing" for file in found.masks_alone),
-            *(
-                f"no image of class {name}: only protocol lesion-70-30 and --external accept such a folder"
-                for name in found.classes_without_images
-            ),
+            *found.passed_over,
+            *(_without(name) for name in found.classes_without_images),
             *problems,
             f"page: {self.page}; table: {self.table}",
         ]
@@ -67,9 +68,10 @@ def audit_folder(folder: Path, output: Path, split: Path | None = None) -> Audit
         UsageError: the folder is not in BUSI's layout, the split cannot be read or is another folder's, or the disk is
             full.
     """
-    records = read_busi(folder)
-    parts = read_parts(split) if split else {}
-    unknown = {name for names in parts.values() for name in names} - {record.name for record in records}
+    source = source_in(folder)
+    records = source.records()
+    parts = read_parts(split) if split else None
+    unknown = {name for names in (parts or {}).values() for name in names} - {record.name for record in records}
     if unknown:
         raise UsageError(f"{split} names {min(unknown)}, which {folder} lacks; audit the folder that was split")
     thumbnails: dict[str, bytes] = {}
@@ -80,7 +82,11 @@ def audit_folder(folder: Path, output: Path, split: Path | None = None) -> Audit
                 thumbnails[record.name] = thumbnail(image)
             advance()
 
-        found = replace(audit(records, parts, seen), masks_alone=tuple(map(str, masks_alone(folder))))
+        found = replace(
+            audit(records, parts, seen),
+            masks_alone=tuple(map(str, masks_alone(source.folder))),
+            passed_over=tuple(passed_over(source.folder)),
+        )
     audited = Audited(folder, found, output / "audit.html", output / "images.csv")
     write_text(audited.page, audit_page(str(folder), found, thumbnails))
     with replacing(audited.table) as part, part.open("w", newline="", **UTF8) as stream:
@@ -88,6 +94,13 @@ def audit_folder(folder: Path, output: Path, split: Path | None = None) -> Audit
         writer.writerow(COLUMNS)
         writer.writerows([_cell(name, getattr(image, name)) for name in COLUMNS] for image in found.images)
     return audited
+
+
+def _without(name: str) -> str:
+    accepts = (
+        "only protocol lesion-70-30 and --external accept" if name == CLASSES[NORMAL] else "only --external accepts"
+    )
+    return f"no image of class {name}: {accepts} such a folder"
 
 
 def _cell(column: str, value: Any) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from busi_keras.config import CLASSES, NORMAL, PHANTOM, Experiment
-from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_busi, read_sample
+from busi_keras.data.busi import Record, fingerprint, first_mask_only, read_sample
 from busi_keras.data.duplicates import group_of, groups, near_duplicate_pairs
 from busi_keras.data.patients import patients_among, united
-from busi_keras.data.source import Source, find_source, is_demonstration
+from busi_keras.data.source import Source, find_source, is_demonstration, source_in
 from busi_keras.data.split import (
     PARTS,
     Split,
@@ -193,7 +193,7 @@ def find_groups(folder: Path) -> list[list[str]]:
         UsageError: the folder does not exist or is not in BUSI's layout.
     """
     problems: dict[str, str] = {}
-    found = groups_among(read_busi(folder), problems)
+    found = groups_among(source_in(folder).records(), problems)
     if problems:
         log.warning("%d images of %s cannot be trained on: %s", len(problems), folder, _few(problems))
     return found

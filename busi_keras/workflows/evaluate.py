@@ -16,6 +16,7 @@ from busi_keras.evaluation.faithfulness import Faithfulness, mean_curves, summar
 from busi_keras.evaluation.protocols import HOW_TO_READ, STRETCHED, phantom_note
 from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
 from busi_keras.evaluation.surface import surface_distance
+from busi_keras.files import require_writable
 from busi_keras.imaging import MASK_THRESHOLD, resize
 from busi_keras.inference.predictor import Prediction, Predictor
 from busi_keras.report.mask_grid import Example, draw_mask_grid
@@ -88,7 +89,7 @@ def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb:
         perturb: as in `evaluate_records`.
 
     Raises:
-        UsageError: the run is not finished, or the data are others than it was trained on.
+        UsageError: the run is not finished or cannot be written to, or the data are others than it was trained on.
     """
     if perturb < 0:
         raise UsageError(f"--perturb is {perturb}; it must be at least 0")
@@ -96,6 +97,7 @@ def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb:
     experiment, parts = run.experiment, run.split
     records = records_of(run, data)
     chosen = resolve_split(split, parts.scored)
+    require_writable(folder)
     predictor = Predictor.load(folder)
     records = part_records(experiment, parts, chosen, records)
     with progress_bar(f"scoring {chosen} images", len(records)) as advance:
@@ -156,7 +158,7 @@ def evaluate_records(
         score = _score(record, mask, prediction, novel, STRETCHED.get(experiment.protocol))
         scores.append(replace(score, heat_map=faithfulness[-1].localization))
         progress()
-    return Evaluation(split, summarize(scores), tuple(scores), tuple(faithfulness), _note(experiment, split, scores))
+    return Evaluation(split, summarize(scores), tuple(scores), tuple(faithfulness), note(experiment, split, scores))
 
 
 def resolve_split(requested: str, scored: str) -> str:
@@ -230,11 +232,13 @@ def _score(
     )
 
 
-def _note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> str:
+def note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> str:
+    """What one must know to read these scores, in sentences."""
     scored = "" if split == "external" else experiment.data
     notes = collapses(scores) + phantom_note(experiment.data, scored)
-    if experiment.protocol in HOW_TO_READ:
+    stretched = experiment.protocol in STRETCHED
+    if experiment.protocol in HOW_TO_READ and not (stretched and split == "train"):
         notes.append(HOW_TO_READ[experiment.protocol])
-    if split in ("train", "validation") and experiment.protocol not in STRETCHED:
+    if split == "train" or (split == "validation" and not stretched):
         notes.append(f"Scored on the {split} images, not on held-out ones.")
     return " ".join(notes)

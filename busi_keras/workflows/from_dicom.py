@@ -51,14 +51,23 @@ class Converted:
 
 @dataclass(frozen=True)
 class Conversions:
-    """What came of a folder."""
+    """What came of a folder.
+
+    Attributes:
+        images_of_patients: how many images each patient has, most first, as far as the files tell patients apart.
+    """
 
     done: tuple[Converted, ...]
     failed: tuple[Failed, ...]
+    images_of_patients: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
         """What `data from-dicom --json` prints."""
-        return {"converted": [one.to_json() for one in self.done], "failed": [one.to_json() for one in self.failed]}
+        return {
+            "converted": [one.to_json() for one in self.done],
+            "failed": [one.to_json() for one in self.failed],
+            "images_of_patients": list(self.images_of_patients),
+        }
 
     def summary(self, output: Path) -> str:
         """What went wrong, how many images there are, and what they lack."""
@@ -66,6 +75,12 @@ class Conversions:
         lines = [f"failed: {one.error}" for one in self.failed]
         written = sum(one.written for one in self.done)
         lines.append(f"{len(images)} images of {len(self.done)} files in {output}, {written} of them new")
+        if self.images_of_patients:
+            lines.append(
+                f"the files tell {len(self.images_of_patients)} patients apart, of one of them "
+                f"{self.images_of_patients[0]} images; all images of a patient go into one part of a split, so check "
+                "this if patients' IDs have been removed or replaced"
+            )
         lesions = sum(label != "normal" for label in images.values())
         if lesions:
             lines.append(
@@ -111,8 +126,9 @@ def convert_folder(
                 images: dict[Path, bool] = {}
                 for patient, pixels in _scanned(path, label, labels, every, allow_burnt_in, problems.append):
                     image, is_new = _keep(pixels, path, str(label), output, problems.append)
-                    images[image] = is_new or images.get(image, False)
-                    of_patient.setdefault(patient, {})[image] = None
+                    if image is not None:
+                        images[image] = is_new or images.get(image, False)
+                        of_patient.setdefault(patient, {})[image] = None
                 if problems:
                     failed.append(Failed(path, str(problems[0])))
                 else:
@@ -121,7 +137,7 @@ def convert_folder(
     finally:  # whatever ends the work: images that are there must not lack who they are of
         names = [[image.relative_to(output).as_posix() for image in found] for found in of_patient.values()]
         add_patients(output, [group for group in names if len(group) > 1])
-    return Conversions(tuple(done), tuple(failed))
+    return Conversions(tuple(done), tuple(failed), tuple(sorted(map(len, of_patient.values()), reverse=True)))
 
 
 def dicom_files(folder: Path) -> list[Path]:
@@ -237,8 +253,9 @@ def _refuse_burnt_in(ultrasound: Ultrasound, path: Path) -> None:
 
 def _keep(
     pixels: np.ndarray, path: Path, label: str, output: Path, fail: Callable[[UsageError], None]
-) -> tuple[Path, bool]:
-    """Writes an image that is not there yet; gives its path and whether it was written."""
+) -> tuple[Path | None, bool]:
+    """Writes an image that is not there yet; gives its path, None where it has another class, and whether it was
+    written."""
     digest = pixels_digest(pixels)[:_NAME_DIGITS]
     places = {name: output / name / f"{name} ({digest}).png" for name in CLASSES}
     image = places.pop(label)
@@ -247,7 +264,7 @@ def _keep(
             fail(
                 UsageError(f"{path} is labelled {label}, but {place} is the same image as {other}; remove one of them")
             )
-            return image, False
+            return None, False
     if image.exists():
         return image, False
     grey = (pixels == pixels[..., :1]).all()

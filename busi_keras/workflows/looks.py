@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from busi_keras.data.audit import audit
 from busi_keras.data.busi import Record
-from busi_keras.data.patients import patients_among
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
@@ -32,7 +31,7 @@ def look_over(records: Sequence[Record]) -> Looks:
     with progress_bar("looking for near-duplicates and burnt-in marks", len(records)) as advance:
         found = audit(records, progress=lambda record, image: advance())
     marks = {image.name: image.marks for image in found.images if image.marks is not None}
-    return Looks([list(group) for group in found.groups], marks, patients_among(records))
+    return Looks([list(group) for group in found.groups], marks, [list(patient) for patient in found.patients])
 
 
 def look_over_study(study: StudyFolder, data: str = "auto") -> None:

@@ -1,6 +1,6 @@
 """`study`: one protocol from its first fold to its table; stop it when you like, repeat the command, and it goes on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, PROTOCOLS, Experiment
-from busi_keras.data.busi import fingerprint
+from busi_keras.data.busi import Record, fingerprint
+from busi_keras.data.patients import PATIENTS_FILE, patients_among
 from busi_keras.data.source import find_source
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.study import Study
@@ -73,7 +74,8 @@ def run_study(
     study.require_own_files()
     study.require(options | ({"backend": keras.backend.backend()} if unfinished else {}))
     if study.begun() and (unfinished or data != "auto"):
-        records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
+        records = records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
+        _require_same_patients(study, records)
     if unfinished:
         _require_honest(study, options, data, external)
     for fold in unfinished:
@@ -126,6 +128,18 @@ def _require_honest(study: StudyFolder, options: Mapping[str, Any], data: str, e
     if Path(weights).exists() and (seen := seen_before(weights, scored, name)):
         raise UsageError(
             f"--weights {weights} {seen}; a study needs weights that have seen none of the images that it scores"
+        )
+
+
+def _require_same_patients(study: StudyFolder, records: Sequence[Record]) -> None:
+    """Folds that were split with other patients would be folds of another partition."""
+    if not study.looked_over or study.experiment.protocol == "external":
+        return
+    then, now = ({frozenset(patient) for patient in found} for found in (study.patients(), patients_among(records)))
+    if then != now:
+        raise UsageError(
+            f"{PATIENTS_FILE} beside the images has changed since {study.folder} began; put it back as it was, or name "
+            "a new --output"
         )
 
 

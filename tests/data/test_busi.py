@@ -15,6 +15,7 @@ from busi_keras.data.busi import (
     mask_files,
     masks_alone,
     natural_order,
+    passed_over,
     read_busi,
     read_masks,
     read_sample,
@@ -167,7 +168,13 @@ def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
         (tmp_path / "benign" / name).touch()
     draw(tmp_path / "benign" / ".benign (1)_mask.png", (0, 0, 2, 2))
     draw(tmp_path / "other" / "other (1).png")
+    (tmp_path / "benign" / "older").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").touch()
     assert read_names(tmp_path) == ["benign/benign (1).png"]
+    entries, folder = passed_over(tmp_path)
+    assert entries.startswith("benign: 3 entries are not read, Thumbs.db for one; images end in .png, ")
+    assert folder == "other: its images are not read; classes are benign, malignant, normal"
     assert mask_files(tmp_path / "benign" / "benign (1).png") == []
 
 

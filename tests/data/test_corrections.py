@@ -95,14 +95,18 @@ def test_a_known_pair_keeps_its_image_and_on_a_full_disk_its_mask(small_disk: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
-def test_who_saves_to_the_same_folder_waits(tmp_path: Path) -> None:
+def test_who_saves_to_the_same_folder_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     others = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(others, fcntl.LOCK_EX)
+    lock, asked = fcntl.flock, threading.Event()
+    monkeypatch.setattr(fcntl, "flock", lambda *arguments: (asked.set(), lock(*arguments)))
     saving = threading.Thread(target=save_correction, args=(tmp_path, *pair(10), "benign", BEFORE))
     saving.start()
+    assert asked.wait(20)
     saving.join(0.3)
+    assert saving.is_alive()
     assert not list(tmp_path.iterdir())
     os.close(others)
     saving.join(20)

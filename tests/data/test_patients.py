@@ -30,12 +30,22 @@ def test_patients_are_added_to_those_that_are_there(tmp_path: Path) -> None:
     ]
 
 
-def test_only_images_that_are_there_count(tmp_path: Path) -> None:
+def test_only_images_that_are_there_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_phantoms(tmp_path / "data", 12, seed=0, size=64)
     records = read_busi(tmp_path / "data")
     here = [records[0].name, records[-1].name]
     add_patients(tmp_path / "data", [[*here, "benign/gone.png"], [records[3].name, "benign/gone too.png"]])
     assert [set(group) for group in patients_among(records)] == [set(here)]
+    assert "2 of the 5 names in " in caplog.text
+    assert "are those of no file, 'benign/gone.png' for one; write names as 'benign/NAME.png'" in caplog.text
+
+
+def test_a_list_that_names_no_image_is_refused(tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "data", 12, seed=0, size=64)
+    records = read_busi(tmp_path / "data")
+    add_patients(tmp_path / "data", [[record.image.name for record in records]])
+    with pytest.raises(UsageError, match=r"12 of the 12 names in .*patients\.json are those of no file, 'benign \(1\)"):
+        patients_among(records)
 
 
 @pytest.mark.parametrize("content", ["{}x", '{"a": 1}', "[[1, 2]]", "[1]"])

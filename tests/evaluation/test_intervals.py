@@ -44,6 +44,12 @@ def scores_of(dice: np.ndarray) -> list[ImageScore]:
     return [ImageScore(str(i), 0, None, (), Overlap(float(d), 0.5), 0.1, 0.1) for i, d in enumerate(dice)]
 
 
+def test_one_group_tells_nothing_of_others() -> None:
+    table = bootstrap(lambda chosen: {"mean": float(chosen.mean())}, [7] * 12, resamples=50)
+    assert table == {"mean": Interval(5.5, None, None)}
+    assert str(table["mean"]) == "5.500"
+
+
 def test_a_paired_difference_is_surer_than_two_intervals() -> None:
     rng = np.random.default_rng(2)
     one = rng.normal(0.7, 0.2, 300)
@@ -78,7 +84,7 @@ def test_images_of_no_group_are_groups_of_their_own_and_repeat_with_their_number
     assert len(set(numbers)) == 4
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 9))
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20), st.integers(0, 9))
 def test_an_interval_holds_values_that_occur(values: list[float], seed: int) -> None:
     found = interval_of_mean(np.array(values), range(len(values)), resamples=20, seed=seed)
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9

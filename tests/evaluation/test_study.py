@@ -78,8 +78,8 @@ def test_an_image_is_disputed_by_a_near_duplicate_that_was_not_scored() -> None:
 def test_the_table_has_each_class_against_the_rest_and_says_how_scores_are_meant() -> None:
     wrong = replace(SPLITS[1][0], predicted=1, probabilities=(0.2, 0.6, 0.2))
     table = study_table(sum_up(KFOLD, [*SPLITS[:1], [wrong, *SPLITS[1][1:]]], [], [], MARKS, resamples=2))
-    assert "| benign | 1.000 | 0.500 | 0.667 | 2 | " in table
-    assert "| malignant | 0.667 | 1.000 | 0.800 | 2 | " in table
+    assert "| benign | 1.000 | 0.500 | 1.000 | 0.667 | 2 | " in table
+    assert "| malignant | 0.667 | 1.000 | 0.750 | 0.800 | 2 | " in table
     subset = next(line for line in table.splitlines() if line.startswith("| malignant | 2 | 0.400"))
     assert subset.split(" | ")[7:9] == ["not defined", "not defined"]  # F1 and AUC need images of the other classes
     assert CONVENTIONS in table

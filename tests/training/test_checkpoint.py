@@ -1,6 +1,4 @@
 import logging
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -90,16 +88,6 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
 
 def test_without_a_checkpoint_there_is_no_progress(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "nowhere", "stage").latest() is None
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_named_and_the_older_checkpoint_survives(small_disk: Path) -> None:

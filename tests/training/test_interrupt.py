@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,15 @@ from busi_keras.training.checkpoint import Checkpoints
 from busi_keras.training.interrupt import remembered_interrupt
 from busi_keras.training.trainer import Stage, train_stage
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 SIDE = 32
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Ctrl-C does what it does in a terminal; a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class PressesWhenDeleted:
@@ -48,13 +56,28 @@ class Presses:
     def end_epoch(self, row: dict[str, Any], best: bool) -> None: ...
 
 
-def test_an_interrupt_that_was_dropped_is_raised_again() -> None:
+class FailsWhenDeleted:
+    """The same for another exception."""
+
+    def __del__(self) -> None:
+        raise ValueError("dropped")
+
+
+def test_an_interrupt_that_was_dropped_is_raised_again_and_nothing_else_is_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed: list[type[BaseException]] = []
+    hook = lambda dropped: printed.append(dropped.exc_type)  # noqa: E731
+    monkeypatch.setattr(sys, "unraisablehook", hook)
     with remembered_interrupt() as raise_again:
         raise_again()
         PressesWhenDeleted()
         with pytest.raises(KeyboardInterrupt):
             raise_again()
+        FailsWhenDeleted()
+    assert printed == [ValueError]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert sys.unraisablehook is hook
 
 
 def test_an_interrupt_is_raised_at_once_where_it_can_be() -> None:
@@ -66,15 +89,12 @@ def test_an_interrupt_is_raised_at_once_where_it_can_be() -> None:
 def test_who_handles_ctrl_c_in_another_way_keeps_it() -> None:
     pressed: list[int] = []
     own = lambda number, frame: pressed.append(number)  # noqa: E731
-    before = signal.signal(signal.SIGINT, own)
-    try:
-        with remembered_interrupt() as raise_again:
-            assert signal.getsignal(signal.SIGINT) is own
-            PressesWhenDeleted()
-            raise_again()
-        assert pressed == [signal.SIGINT]
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, own)
+    with remembered_interrupt() as raise_again:
+        assert signal.getsignal(signal.SIGINT) is own
+        PressesWhenDeleted()
+        raise_again()
+    assert pressed == [signal.SIGINT]
 
 
 def test_outside_the_main_thread_nothing_is_touched() -> None:

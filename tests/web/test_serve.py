@@ -69,21 +69,21 @@ class Server:
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process, self.log = process, log
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < until
             time.sleep(0.05)
         self.port = int(found[1])
         self.folder = held_by(process)
-        self.client = httpx.Client(base_url=found[0], timeout=20)
+        self.client = httpx.Client(base_url=found[0], timeout=60)
         while self.client.get("/ready").status_code != 200:
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
 
     def end(self, how: int) -> int:
         self.process.send_signal(how)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def add(self, name: str) -> dict[str, Any]:
         """Uploads an image and predicts it, in the client's session."""

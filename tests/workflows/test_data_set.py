@@ -13,6 +13,7 @@ from busi_keras.data.busi import Record, fingerprint, read_busi
 from busi_keras.data.patients import add_patients
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
+from busi_keras.evaluation.intervals import Interval
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.training.run import Run
 from busi_keras.workflows.compare import compare
@@ -145,10 +146,14 @@ def test_a_study_draws_the_images_of_one_patient_together(
     study.write_looks(looks.groups, looks.marks, looks.patients)
     together = study.sum_up(resamples=20).intervals["lesion_dice"]
     assert apart.low < apart.estimate < apart.high
-    assert together.low == together.high == pytest.approx(apart.estimate)  # there is one patient to draw
+    assert together == Interval(pytest.approx(apart.estimate), None, None)  # one patient tells nothing of others
     other = make_study(tmp_path / "other", "kfold", range(2), dice=0.6)
     difference = compare(study.folder, other, resamples=20).differences["lesion_dice"].interval
-    assert difference.low == difference.high == pytest.approx(difference.estimate)
+    assert (difference.low, difference.high) == (None, None)
+    halves = [[record.name for record in records[start::2]] for start in (0, 1)]
+    study.write_looks(looks.groups, looks.marks, halves)
+    two = study.sum_up(resamples=20).intervals["lesion_dice"]
+    assert two.high - two.low < apart.high - apart.low
 
 
 def test_plain_folds_tear_near_duplicates_apart_and_grouped_ones_do_not(phantom_folder: Path) -> None:

@@ -1,5 +1,8 @@
+import pytest
+
+from busi_keras.config import Experiment
 from busi_keras.evaluation.scores import ImageScore, Overlap
-from busi_keras.workflows.evaluate import collapses
+from busi_keras.workflows.evaluate import collapses, note
 
 
 def score(label: int, predicted: int | None, true_area: float, predicted_area: float) -> ImageScore:
@@ -18,3 +21,22 @@ def test_a_network_that_tells_images_apart_is_not() -> None:
     assert collapses([score(0, 0, 0.1, 0.1), score(1, 1, 0.2, 0)]) == []
     assert collapses([score(2, 2, 0, 0), score(2, 2, 0, 0)]) == []
     assert collapses([score(0, None, 0.1, 0.1), score(1, None, 0.1, 0)]) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "split", "chosen_here", "not_held_out"),
+    [
+        ("kfold", "test", False, False),
+        ("kfold", "validation", False, True),
+        ("kfold", "train", False, True),
+        ("seed", "validation", True, False),
+        ("seed", "train", False, True),
+        ("lesion-70-30", "train", False, True),
+    ],
+)
+def test_a_note_says_what_the_scored_images_were_used_for(
+    protocol: str, split: str, chosen_here: bool, not_held_out: bool
+) -> None:
+    said = note(Experiment("multitask", "BUSI", protocol=protocol), split, [score(0, 0, 0.1, 0.1)])
+    assert ("were chosen on the images scored here" in said) == chosen_here
+    assert (f"Scored on the {split} images, not on held-out ones." in said) == not_held_out

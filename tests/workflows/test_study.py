@@ -10,6 +10,7 @@ from statistics import fmean
 import pytest
 
 from busi_keras.config import CLASSES
+from busi_keras.data.patients import add_patients
 from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import read_predictions, write_predictions
@@ -92,6 +93,30 @@ def test_a_study_is_of_one_experiment(make_study: MakeStudy, phantom_folder: Pat
     with pytest.raises(UsageError, match=r"fold-1 belongs to another experiment than fold-0 beside it \(learning_rate"):
         run_study(given, str(phantom_folder), folder)
     assert not (folder / "study.json").exists()
+
+
+def test_a_study_goes_on_with_the_same_files_in_another_folder(
+    make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path / "study", "kfold", range(1), backbone=TINY, data="BUSI")
+    data = Path(shutil.copytree(phantom_folder, tmp_path / "elsewhere"))
+    (data / INFO_FILE).unlink()
+    run_study({**ASKED, "folds": 2}, str(data), folder, resamples=20)
+    names = [Run(folder / f"fold-{fold}").experiment.data for fold in range(2)]
+    assert names == ["BUSI", "elsewhere"]
+    assert run_study({**ASKED, "folds": 2}, folder=folder, resamples=20).study.intervals["dice"].low is not None
+
+
+def test_patients_that_are_named_between_two_folds_are_refused_before_training(
+    make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(phantom_folder, tmp_path / "data"))
+    folder = make_study(tmp_path / "study", "kfold", range(1), backbone=TINY)
+    StudyFolder(folder).write_looks([], {}, [])
+    add_patients(data, [["benign/benign (1).png", "benign/benign (2).png"]])
+    with pytest.raises(UsageError, match=r"patients\.json beside the images has changed since .*study began"):
+        run_study({**ASKED, "folds": 2}, str(data), folder)
+    assert not (folder / "fold-1").exists()
 
 
 def test_a_fold_that_was_scored_on_another_part_is_not_pooled(

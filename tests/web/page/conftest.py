@@ -52,7 +52,7 @@ def serve(model: ServedModel, settings: Settings) -> Iterator[Callable[..., str]
             server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
             thread = threading.Thread(target=server.run)
             thread.start()
-            while not server.started:
+            while not server.started and thread.is_alive():
                 time.sleep(0.01)
 
             def stop() -> None:

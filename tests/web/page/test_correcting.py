@@ -1,7 +1,6 @@
 """A reader corrects mask and class, and takes a report along."""
 
 import json
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,8 +156,8 @@ def test_no_mask_is_saved_or_drawn_on_before_its_image_is_there(page: Page, tmp_
     shown(page, "first.png")
     page.get_by_role("button", name="Edit mask").click()
     page.get_by_role("button", name="Clear").click()
-    waiting = threading.Event()
-    page.route("**/mask.png", lambda route: (waiting.set(), page.wait_for_timeout(1500), route.continue_()))
+    held: list[Route] = []
+    page.route("**/mask.png", held.append)
     drop(page, write(tmp_path, "second.png", brightness=200))
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Next image").click()
@@ -166,8 +165,10 @@ def test_no_mask_is_saved_or_drawn_on_before_its_image_is_there(page: Page, tmp_
     expect(page.locator("#save-correction")).to_be_disabled()
     expect(page.locator("#edit-mask")).to_be_disabled()
     expect(page.locator("#edit-tools")).to_be_hidden()
+    page.unroute("**/mask.png")
+    [mask] = held
+    mask.continue_()
     expect(page.locator("#save-correction")).to_be_enabled()
-    assert waiting.is_set()
     page.locator("label", has_text="Malignant").click()
     page.get_by_role("button", name="Save correction").click()
     expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")

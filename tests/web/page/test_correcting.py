@@ -157,7 +157,7 @@ def test_no_mask_is_saved_or_drawn_on_before_its_image_is_there(page: Page, tmp_
     page.get_by_role("button", name="Edit mask").click()
     page.get_by_role("button", name="Clear").click()
     held: list[Route] = []
-    page.route("**/mask.png", held.append)
+    page.route("**/mask.png", lambda route: held.append(route))
     drop(page, write(tmp_path, "second.png", brightness=200))
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Next image").click()
@@ -165,9 +165,9 @@ def test_no_mask_is_saved_or_drawn_on_before_its_image_is_there(page: Page, tmp_
     expect(page.locator("#save-correction")).to_be_disabled()
     expect(page.locator("#edit-mask")).to_be_disabled()
     expect(page.locator("#edit-tools")).to_be_hidden()
-    page.unroute("**/mask.png")
     [mask] = held
     mask.continue_()
+    page.unroute("**/mask.png")
     expect(page.locator("#save-correction")).to_be_enabled()
     page.locator("label", has_text="Malignant").click()
     page.get_by_role("button", name="Save correction").click()

@@ -1,17 +1,19 @@
-"""What keeps the headline study from more: lesions that are missed altogether, and normals that cost lesions."""
+"""What keeps the headline study from more: lesions missed or not called malignant, normals that cost lesions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from busi_keras.config import NORMAL
+from busi_keras.config import MALIGNANT, NORMAL
+from busi_keras.evaluation.ranking import Ranking
 from busi_keras.evaluation.scores import ImageScore
 from busi_keras.evaluation.study_folder import StudyFolder
 
 MISSED = 0.05
 EMPTIED_ABOVE = (0.5, 0.3, 0.2, 0.1)
 """The first is the network's own."""
+SENSITIVITIES = (0.9, 0.95)
 
 
 def limits(studies: Sequence[StudyFolder]) -> str:
@@ -38,6 +40,8 @@ def limits(studies: Sequence[StudyFolder]) -> str:
         f"{as_normal.sum()} images are taken for normal, in {elsewhere.sum()} something else is marked, in "
         f"{unmarked.sum()} nothing, though they are not taken for normal. The lesion Dice of the others is "
         f"{images.dice[images.lesion & found].mean():.3f}.",
+        "",
+        images.malignant_found(),
     ]
     return "\n".join(lines)
 
@@ -47,12 +51,26 @@ class Images:
     """Columns of `predictions.csv`, an entry an image."""
 
     lesion: np.ndarray
+    malignant: np.ndarray
+    called_malignant: np.ndarray
+    malignant_probability: np.ndarray
     normal_probability: np.ndarray
     dice: np.ndarray
     clean: np.ndarray
 
     def lesion_dice(self) -> float:
         return float(self.dice[self.lesion].mean())
+
+    def malignant_found(self) -> str:
+        """What the predicted class finds of the malignant images, and what bounds on their probability would."""
+        called, malignant = self.called_malignant, self.malignant
+        ranking = Ranking.of(self.malignant_probability, malignant)
+        bounds = " or ".join(f"{100 * one:.0f} % of them at {ranking.specificity_at(one):.3f}" for one in SENSITIVITIES)
+        return (
+            f"The predicted class finds {(called & malignant).sum()} of {malignant.sum()} malignant images, a sensitivity "
+            f"of {called[malignant].mean():.3f}, at a specificity of {(~called)[~malignant].mean():.3f}. A threshold on "
+            f"the probability of malignant, chosen on these same images, would find {bounds}."
+        )
 
     def row(self, bound: float) -> str:
         """Scores, were the masks emptied above a probability of normal."""
@@ -67,6 +85,9 @@ def _images(study: StudyFolder) -> Images:
     scores: list[ImageScore] = [score for split in study.splits() for score in split if score.overlap is not None]
     return Images(
         lesion=np.array([score.label != NORMAL for score in scores]),
+        malignant=np.array([score.label == MALIGNANT for score in scores]),
+        called_malignant=np.array([score.predicted == MALIGNANT for score in scores]),
+        malignant_probability=np.array([score.probabilities[MALIGNANT] for score in scores]),
         normal_probability=np.array([score.probabilities[NORMAL] for score in scores]),
         dice=np.array([score.overlap.dice for score in scores if score.overlap is not None]),
         clean=np.array([score.predicted_area == 0 for score in scores]),

@@ -40,8 +40,8 @@ def public_table(ours: dict[str, PublicScores]) -> str:
         networks |= {name: both.image_by_image, f"{name}, the pixels of 8 images pooled": both.in_eights}
     rows = [f"| {name} | {_shown(one)} |" for name, one in networks.items()]
     lead = (
-        "Mean ± standard deviation (over n) of three splits, image by image, as the published pairs of IoU and F1 "
-        "imply:"
+        "Mean ± standard deviation of three splits (ours is divided by 3; by what the published ones are, the table "
+        "does not say), image by image, as the published pairs of IoU and F1 suggest:"
     )
     return "\n".join([lead, "", "| network | IoU | F1 |", "|---|---|---|", *rows])
 

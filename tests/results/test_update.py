@@ -339,7 +339,8 @@ def test_what_normals_left_clean_cost_is_read_off_the_scores(
     update: ModuleType, make_study: MakeStudy, tmp_path: Path
 ) -> None:
     study = StudyFolder(make_study(tmp_path / "kfold", "kfold", range(2)))
-    rows = re.findall(r"^\| (0\.\d) \| (\S+) \| (\S+) \| (\S+) \|$", update.limits([study]), re.MULTILINE)
+    said = update.limits([study])
+    rows = re.findall(r"^\| (0\.\d) \| (\S+) \| (\S+) \| (\S+) \|$", said, re.MULTILINE)
     bounds, lesion_dice, clean, dice = np.array(rows, float).T
     assert bounds.tolist() == [0.5, 0.3, 0.2, 0.1]
     assert (np.diff(lesion_dice) <= 0).all()
@@ -348,6 +349,8 @@ def test_what_normals_left_clean_cost_is_read_off_the_scores(
     lesions = [score for score in scores if score.label != NORMAL]
     kept = [score.overlap.dice if score.probabilities[NORMAL] <= 0.1 else 0 for score in lesions if score.overlap]
     assert lesion_dice[-1] == pytest.approx(np.mean(kept), abs=5e-4)
+    malignant = study.sum_up(resamples=2).metrics.classes["malignant"]
+    assert f"a sensitivity of {malignant.recall:.3f}, at a specificity of {malignant.specificity:.3f}." in said
     shares = np.array([len(lesions), len(scores) - len(lesions)]) / len(scores)
     np.testing.assert_allclose(dice, shares @ [lesion_dice, clean], atol=0.002)
 

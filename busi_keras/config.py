@@ -166,6 +166,8 @@ class Experiment:
             raise UsageError(
                 f"{path.parent} is not a run: it has no {path.name}; name a folder made by `train`"
             ) from None
+        except UsageError as error:
+            raise UsageError(f"{path} is not of this version: {error}") from None
         except (OSError, TypeError, ValueError) as error:
             raise UsageError(f"{path} is not an experiment ({error}); train again into a new folder") from None
 

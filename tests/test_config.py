@@ -182,3 +182,10 @@ def test_a_damaged_experiment_is_refused_by_name(tmp_path: Path, content: str) -
     (tmp_path / "experiment.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(UsageError, match=r"experiment\.json is not an experiment"):
         Experiment.read(tmp_path / "experiment.json")
+
+
+def test_an_experiment_of_a_version_with_more_choices_is_named(tmp_path: Path) -> None:
+    stored = asdict(Experiment("multitask", "phantom")) | {"backbone": "resnet500"}
+    (tmp_path / "experiment.json").write_text(json.dumps(stored))
+    with pytest.raises(UsageError, match=r"experiment\.json is not of this version: --backbone is 'resnet500'"):
+        Experiment.read(tmp_path / "experiment.json")

@@ -49,7 +49,7 @@ class Provenance:
 
 
 def check_correction(label: str, mask: np.ndarray) -> None:
-    """Whether class and mask go together in BUSI's layout.
+    """Refuses a class and a mask that do not go together in BUSI's layout.
 
     Args:
         label: one of `CLASSES`.

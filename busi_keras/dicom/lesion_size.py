@@ -1,6 +1,7 @@
 """How large a lesion is, in mm where the file says how large a pixel is, else in pixels."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from busi_keras.dicom.regions import Spacing
 from busi_keras.evaluation.lesions import Lesion
@@ -36,3 +37,8 @@ def lesion_size(lesion: Lesion, spacing: Spacing | None) -> LesionSize:
     return LesionSize(
         (x1 - x0) * spacing.x_mm, (y1 - y0) * spacing.y_mm, lesion.area_px * spacing.x_mm * spacing.y_mm, "mm"
     )
+
+
+def lesion_json(lesion: Lesion, spacing: Spacing | None) -> dict[str, Any]:
+    """A lesion and its size, as every JSON document here has them."""
+    return {**asdict(lesion), "size": asdict(lesion_size(lesion, spacing))}

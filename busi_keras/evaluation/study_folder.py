@@ -199,12 +199,12 @@ class StudyFolder:
 
     def groups(self) -> list[list[str]]:
         """Near-duplicates among the images, names of two and more each."""
-        found: list[list[str]] = json.loads(self.groups_file.read_text())
+        found: list[list[str]] = _read_json(self.groups_file)
         return found
 
     def marks(self) -> dict[str, float]:
         """How much is drawn on each image, by name, as `data.marks.mark_score`."""
-        found: dict[str, float] = json.loads(self.marks_file.read_text())
+        found: dict[str, float] = _read_json(self.marks_file)
         return found
 
     def patients(self) -> list[list[str]]:
@@ -217,7 +217,7 @@ class StudyFolder:
         file = self.external / "source.json"
         if not file.exists():
             return None
-        found = json.loads(file.read_text())
+        found = _read_json(file)
         left_out, unusable = (tuple(found.get(name, ())) for name in ("left_out", "unusable"))
         return ExternalSource(found["name"], found["fingerprint"], left_out, unusable)
 
@@ -262,6 +262,15 @@ class StudyFolder:
             write_predictions(part, study.scores)
         write_text(self.table_file, table + "\n")
         write_text(self.study_file, json.dumps(study.to_json(), indent=2) + "\n")
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise UsageError(
+            f"{file} is damaged ({error}); restore an intact copy, or remove it and repeat the study with its --data"
+        ) from None
 
 
 def _require_disjoint(scores: Mapping[Fold, Sequence[ImageScore]]) -> None:

@@ -1,5 +1,6 @@
 """One way from an image to a prediction, for the command line, notebooks, services and batch jobs."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -52,6 +53,11 @@ class Prediction:
     warnings: tuple[str, ...]
 
     intended_use: str = RESEARCH_USE
+
+
+def finite(novelty: float) -> float | None:
+    """A novelty as JSON can hold it; None where it is not a number, as of an image that no feature makes sense of."""
+    return novelty if math.isfinite(novelty) else None
 
 
 class Predictor:

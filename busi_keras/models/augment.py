@@ -14,12 +14,18 @@ from busi_keras.models.sampling import Tensor, affine_coordinates, sample_biline
 from busi_keras.models.two_stage import crop_squares, crop_transforms
 
 ROTATION = np.deg2rad(12)
+"""Largest angle in radians."""
 LOG_SCALE = 0.2
+"""Largest natural logarithm of the scale."""
 SHIFT = 0.08
+"""Largest shift, as a share of the side."""
 BEND = 0.012
+"""Standard deviation of a control point's displacement, as a share of the side."""
 LOG_GAMMA = 0.35
 LOG_GAIN = 0.25
+"""Largest natural logarithms of the exponent and the factor of grey in [0, 1]."""
 SPECKLE = 0.15
+"""Largest standard deviation of the noise, relative to grey."""
 
 BEND_INTERVALS = 4
 BEND_POINTS = BEND_INTERVALS + 3

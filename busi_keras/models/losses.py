@@ -19,7 +19,11 @@ def binary_cross_entropy(masks: Tensor, logits: Tensor) -> Tensor:
 
 
 def dice_loss(masks: Tensor, logits: Tensor) -> Tensor:
-    """1 - soft Dice of each image (Milletari, Navab, Ahmadi, 3DV 2016), `(batch, S, S, 1)` -> `(batch,)`."""
+    """1 - soft Dice of each image, `(batch, S, S, 1)` -> `(batch,)`.
+
+    Milletari, Navab, Ahmadi, 3DV 2016, but with plain sums in the denominator, not sums of squares, as Sudre et al.,
+    DLMIA 2017.
+    """
     probabilities = ops.sigmoid(logits)
     overlap = ops.sum(masks * probabilities, axis=(1, 2, 3))
     total = ops.sum(masks, axis=(1, 2, 3)) + ops.sum(probabilities, axis=(1, 2, 3))

@@ -4,7 +4,7 @@ import base64
 import textwrap
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, MALIGNANT
-from busi_keras.dicom.lesion_size import lesion_size
+from busi_keras.dicom.lesion_size import lesion_json, lesion_size
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.evaluation.lesions import Lesion, find_lesions
 from busi_keras.imaging import encode_png
-from busi_keras.inference.predictor import Prediction
+from busi_keras.inference.predictor import Prediction, finite
 from busi_keras.report.panels import DRAWING, PREDICTED_COLOUR, TRUE_COLOUR, PanelData, draw_contour, render_panels
 
 A4_INCHES = (8.27, 11.69)
@@ -107,7 +107,7 @@ class CaseReport:
             "label": prediction.label,
             "probabilities": dict(zip(CLASSES, prediction.probabilities, strict=True)),
             "threshold": self._threshold_json(),
-            "novelty": prediction.novelty,
+            "novelty": finite(prediction.novelty),
             "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
             "lesions": self._sizes(prediction.lesions),
             "corrected_label": self.corrected_label,
@@ -192,7 +192,7 @@ class CaseReport:
         return lines + ([f"   and {len(lesions) - shown} more"] if len(lesions) > shown else [])
 
     def _sizes(self, lesions: Sequence[Lesion]) -> list[dict[str, Any]]:
-        return [{**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in lesions]
+        return [lesion_json(lesion, self.spacing) for lesion in lesions]
 
     def _provenance(self) -> list[str]:
         height, width = self.image.shape[:2]

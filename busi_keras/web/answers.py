@@ -9,7 +9,7 @@ from busi_keras.dicom.lesion_size import LesionSize, lesion_size
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.evaluation.lesions import Lesion
-from busi_keras.inference.predictor import Prediction
+from busi_keras.inference.predictor import Prediction, finite
 from busi_keras.web.case import Case, Correction
 
 
@@ -47,7 +47,7 @@ class FindingAnswer:
         scan_area: x0, y0, x1, y1 of that image in the file's frame, px; null where it is all of the frame.
         frame_width, frame_height: of the file's frame, px.
         spacing_mm: size of a pixel, along the rows and down the columns; null where it is not known.
-        novelty: how unlike the training images, around 1 for images like them.
+        novelty: how unlike the training images, around 1 for images like them; null where it is not a number.
         model: which one.
     """
 
@@ -61,7 +61,7 @@ class FindingAnswer:
     frame_width: int
     frame_height: int
     spacing_mm: tuple[float, float] | None
-    novelty: float
+    novelty: float | None
     model: str
     intended_use: str = RESEARCH_USE
 
@@ -88,7 +88,7 @@ class FindingAnswer:
             frame_width=scan_area.columns if scan_area else width,
             frame_height=scan_area.rows if scan_area else height,
             spacing_mm=(spacing.x_mm, spacing.y_mm) if spacing else None,
-            novelty=found.novelty,
+            novelty=finite(found.novelty),
             model=model,
         )
 

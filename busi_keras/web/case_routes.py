@@ -170,7 +170,7 @@ async def correct(key: str, said: CorrectionRequest, service: TheService, sessio
     case = session.case(key)
     with _place(case, service):
         drawn = await in_thread(_drawn_mask, said, case)
-        service.sessions.check_bytes(0 if drawn is None else drawn.size // PIXELS_A_MASK_BYTE)
+        service.sessions.require_bytes(0 if drawn is None else drawn.size // PIXELS_A_MASK_BYTE)
         correction = await in_thread(case.correct, drawn, partial(_save, case, said, service))
     service.metrics.corrections.inc()
     return CorrectionAnswer.of(correction, case.spacing)

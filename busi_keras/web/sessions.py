@@ -162,16 +162,16 @@ class Sessions:
         self._sessions[session.token] = session
         return session
 
-    def make_room(self, session: Session, size: int) -> None:
-        """Says whether a file of that size still fits; raises `NoRoomError` where it does not."""
+    def require_room(self, session: Session, size: int) -> None:
+        """Raises `NoRoomError` where a file of that size does not fit."""
         if max(len(session.cases), len(session.uploads)) + len(session.arriving) >= MAX_CASES:
             raise NoRoomError(f"{MAX_CASES} images are open; remove some, or end the session")
-        self.check_bytes(size)
+        self.require_bytes(size)
 
     @contextmanager
     def room(self, session: Session, size: int) -> Iterator[Arriving]:
-        """Keeps room for so many bytes while the block runs; raises `NoRoomError`, see `make_room`."""
-        self.make_room(session, size)
+        """Keeps room for so many bytes while the block runs; raises `NoRoomError`, see `require_room`."""
+        self.require_room(session, size)
         one = Arriving(size)
         session.arriving.append(one)
         try:
@@ -182,7 +182,7 @@ class Sessions:
     def grown(self, one: Arriving, size: int) -> None:
         """Notes that it takes so many bytes by now, where that is more; raises `NoRoomError` where it does not fit."""
         if size > one.stored_bytes:
-            self.check_bytes(size - one.stored_bytes)
+            self.require_bytes(size - one.stored_bytes)
             one.stored_bytes = size
 
     @contextmanager
@@ -199,8 +199,8 @@ class Sessions:
         """Whether a session did not end yet; this is no use of it."""
         return self._sessions.get(session.token) is session
 
-    def check_bytes(self, more: int) -> None:
-        """Says whether so many bytes more fit; raises `NoRoomError` where they do not."""
+    def require_bytes(self, more: int) -> None:
+        """Raises `NoRoomError` where so many bytes more do not fit."""
         if self.stored_bytes + more > self._limit:
             raise NoRoomError("the server's memory for images is full; remove some, or end the session")
 

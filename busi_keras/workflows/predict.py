@@ -49,7 +49,7 @@ def predict_paths(
     """Predicts files and folders with a stored model, or one that is served, showing progress.
 
     Args:
-        model: a run folder or a `.keras` file; None for the newest run.
+        model: a run folder or any stored model, see `inference.formats`; None for the newest run.
         server: as in `Predictor.connect`, instead of a model.
         paths: image and DICOM files, and folders of them.
         output, dicom_output, every, allow_burnt_in: as in `predict_files`.

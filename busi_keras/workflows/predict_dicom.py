@@ -3,7 +3,6 @@
 The network sees the scan area alone; what it gives is put back into the frame.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ from busi_keras.dicom.results import Results, make_results
 from busi_keras.dicom.scan_area import ScanArea
 from busi_keras.dicom.ultrasound import Frame, Ultrasound
 from busi_keras.evaluation.lesions import Lesion, find_lesions
-from busi_keras.inference.predictor import Prediction, Predictor
+from busi_keras.inference.predictor import Prediction, Predictor, finite
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class FrameResult:
             "label": self.label,
             "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
             "lesions": [asdict(lesion) for lesion in self.lesions],
-            "novelty": self.novelty if math.isfinite(self.novelty) else None,
+            "novelty": finite(self.novelty),
         }
 
 

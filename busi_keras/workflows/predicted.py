@@ -2,19 +2,18 @@
 
 import csv
 import json
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES
-from busi_keras.dicom.lesion_size import lesion_size
+from busi_keras.dicom.lesion_size import lesion_json, lesion_size
 from busi_keras.dicom.regions import Spacing
 from busi_keras.dicom.results import ResultFiles
 from busi_keras.evaluation.lesions import Lesion
 from busi_keras.files import replacing, write_text
-from busi_keras.inference.predictor import Prediction
+from busi_keras.inference.predictor import Prediction, finite
 from busi_keras.workflows.predict_dicom import FrameResult
 
 COLUMNS = (
@@ -65,11 +64,9 @@ class Predicted:
             "path": str(self.path),
             "label": self.label,
             "probabilities": dict(zip(CLASSES, self.probabilities, strict=True)),
-            "lesions": [
-                {**asdict(lesion), "size": asdict(lesion_size(lesion, self.spacing))} for lesion in self.lesions
-            ],
+            "lesions": [lesion_json(lesion, self.spacing) for lesion in self.lesions],
             "mask": str(self.mask) if self.mask else None,
-            "novelty": self.novelty if math.isfinite(self.novelty) else None,
+            "novelty": finite(self.novelty),
             "warnings": list(self.warnings),
             "spacing_mm": [self.spacing.x_mm, self.spacing.y_mm] if self.spacing else None,
             "frame": self.frames[0].number if self.frames else None,

@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -57,3 +60,10 @@ def test_the_readers_lesions_have_sizes_of_their_own() -> None:
     assert "Lesions outlined: 7" in findings
     assert "Lesions outlined by the reader: 2" in findings
     assert report(7).to_json()["corrected_lesions"] is None
+
+
+def test_a_novelty_that_is_no_number_is_null_in_json() -> None:
+    case = report(1)
+    lost = replace(case, prediction=replace(case.prediction, novelty=float("nan")))
+    assert json.loads(json.dumps(lost.to_json(), allow_nan=False))["novelty"] is None
+    assert case.to_json()["novelty"] == 1.5

@@ -103,5 +103,5 @@ def test_sessions_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(NoRoomError, match="too many people"):
         sessions.start()
     with pytest.raises(NoRoomError, match="memory for images is full"):
-        sessions.make_room(sessions.find(next(iter(sessions._sessions))), 10**15)
+        sessions.require_room(sessions.find(next(iter(sessions._sessions))), 10**15)
     folder.remove()

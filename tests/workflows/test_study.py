@@ -219,6 +219,19 @@ def test_a_damaged_file_of_a_fold_is_named(
         run_study({**ASKED, "folds": 2}, str(phantom_folder), folder)
 
 
+@pytest.mark.parametrize("file", ["groups.json", "marks.json"])
+def test_a_damaged_file_of_all_folds_is_named(
+    file: str, make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path, "kfold", range(2), backbone=TINY)
+    StudyFolder(folder).write_looks([], {}, [])
+    (folder / file).write_text("[[")
+    with pytest.raises(
+        UsageError, match=rf"{file.replace('.', '[.]')} is damaged .* or remove it and repeat the study"
+    ):
+        run_study({**ASKED, "folds": 2}, str(phantom_folder), folder)
+
+
 def test_a_study_needs_a_protocol_of_its_own(phantom_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match="--protocol is 'grouped'; a study has one of seed, kfold, leaky, lesion-70-30"

@@ -67,9 +67,9 @@ class Images:
         ranking = Ranking.of(self.malignant_probability, malignant)
         bounds = " or ".join(f"{100 * one:.0f} % of them at {ranking.specificity_at(one):.3f}" for one in SENSITIVITIES)
         return (
-            f"The predicted class finds {(called & malignant).sum()} of {malignant.sum()} malignant images, a sensitivity "
-            f"of {called[malignant].mean():.3f}, at a specificity of {(~called)[~malignant].mean():.3f}. A threshold on "
-            f"the probability of malignant, chosen on these same images, would find {bounds}."
+            f"The predicted class finds {(called & malignant).sum()} of {malignant.sum()} malignant images, a "
+            f"sensitivity of {called[malignant].mean():.3f}, at a specificity of {(~called)[~malignant].mean():.3f}. A "
+            f"threshold on the probability of malignant, chosen on these same images, would find {bounds}."
         )
 
     def row(self, bound: float) -> str:

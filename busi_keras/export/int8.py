@@ -4,7 +4,8 @@ Post-training quantization by NNCF: weights a channel, activations a map, ranges
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,18 @@ JOINING = ("Add", "Subtract", "Multiply", "Concat")
 """Operations that give a feature map where all their inputs are feature maps or constants."""
 
 
+NOT_SCORED = (
+    "Scores and thresholds of malignant are those of the network in float32; this file approximates it in 8-bit "
+    "integers and was not scored."
+)
+
+
 def quantize(float_model: Path, images: Iterable[np.ndarray], card: Card, target: Path, weight_bits: int = 8) -> None:
     """Writes the int8 variant of an exported OpenVINO model.
 
     Only convolutions and what lies between them is quantized. The heads' last layers, sigmoid, softmax, the crop of a
-    two-stage network and the heat map stay float32: they are cheap, and they decide.
+    two-stage network and the heat map stay float32: they are cheap, and they decide. The novelty of quantized feature
+    maps is another one, so its threshold is scaled as the images' novelty is.
 
     Args:
         float_model: an `.xml` file with its `.bin`.
@@ -62,7 +70,33 @@ def quantize(float_model: Path, images: Iterable[np.ndarray], card: Card, target
         ),
     )
     quantized.set_rt_info(str(weight_bits), WEIGHT_BITS_PATH)
-    write_openvino(quantized, card, target)
+    change = np.median(_novelty(quantized, samples) / _novelty(model, samples))
+    write_openvino(quantized, card_of_quantized(card, float(change)), target)
+
+
+def card_of_quantized(card: Card, novelty_change: float) -> Card:
+    """What is known of the int8 variant of a network.
+
+    Args:
+        card: of the network in float32.
+        novelty_change: the typical factor by which the novelty of an image changes.
+    """
+    note = f"{NOT_SCORED} {card.scores.get('note', '')}".strip()
+    threshold = card.novelty_threshold
+    return replace(
+        card,
+        scores={**card.scores, "note": note},
+        operating={},
+        novelty_threshold=None if threshold is None else threshold * novelty_change,
+    )
+
+
+def _novelty(model: Any, samples: Sequence[np.ndarray]) -> np.ndarray:
+    """`(n,)`, of each sample."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(model, "CPU")
+    return np.array([compiled(sample)["novelty"].item() for sample in samples])
 
 
 def kept_in_float(model: Any) -> list[str]:

@@ -19,7 +19,8 @@ from busi_keras.export.image_bytes import decode
 from busi_keras.imaging import MASK_THRESHOLD
 
 DECODED_AT_ONCE = 2
-"""Images of a batch that are decoded side by side: one of 50 megapixels takes up to 800 MB until it is scaled."""
+"""Images of a batch that are decoded, or whose maps are drawn, side by side: one of 50 megapixels takes up to 800 MB
+until it is scaled."""
 
 
 class ServedNetwork:
@@ -115,4 +116,5 @@ class ServedNetwork:
 
 
 def _strings(function: object, elements: object) -> tf.Tensor:
-    return tf.map_fn(function, elements, fn_output_signature=tf.TensorSpec((), tf.string))
+    spec = tf.TensorSpec((), tf.string)
+    return tf.map_fn(function, elements, fn_output_signature=spec, parallel_iterations=DECODED_AT_ONCE)

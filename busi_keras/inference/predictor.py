@@ -37,7 +37,8 @@ class Prediction:
         mask: bool `(height, width)`, at the image's own size.
         mask_probability: float32 `(height, width)` in [0, 1], at the image's own size.
         heat_map: float32 `(height, width)` in [0, 1], Grad-CAM of `label`, at the image's own size; None where nothing
-            in the image speaks for it.
+            in the image speaks for it, or where it was not computed: of images that were averaged with their mirror
+            image, where neither of the two has this label.
         lesions: the mask's components, largest first.
         novelty: how unlike the training images, around 1 for images like them.
         warnings: why not to trust it.

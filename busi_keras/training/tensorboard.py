@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from busi_keras.errors import UsageError
 
 
@@ -25,6 +27,8 @@ class TensorBoardLog:
                 f"--tensorboard needs {error.name or error}, which is not installed; pip install tensorboard "
                 "'tensorflow==2.21.*', or leave it out"
             ) from None
+        if keras.backend.backend() != "tensorflow":  # it would take the memory of a GPU that another backend trains on
+            tf.config.set_visible_devices([], "GPU")
         self._folder, self._summary = folder, tf.summary
         self._writers: dict[str, Any] = {}
 

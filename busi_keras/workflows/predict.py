@@ -3,9 +3,10 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -186,16 +187,33 @@ def _predict_images(predictor: Predictor, images: Sequence[Path], results: _Resu
             except UsageError as error:
                 results.fail(path, error)
 
+    remaining = readable()
+    while batch := list(islice(remaining, predictor.batch_size)):
+        try:
+            _predict_batch(predictor, batch, names, results)
+        except UnreachableError as error:
+            for path in results.missing(images):
+                results.fail(path, error)
+            return
+
+
+def _predict_batch(
+    predictor: Predictor, batch: Sequence[tuple[Path, np.ndarray]], names: Mapping[Path, str], results: _Results
+) -> None:
+    """Predicts images that fit into one batch; those of one that is refused are asked for one by one."""
     try:
-        for (path, image), prediction in predictor.stream(readable()):
+        for (path, image), prediction in predictor.stream(batch):
             mask = _write_pictures(results.output, names[path], image, prediction)
             results.add(Predicted.of(path, prediction, mask))
             results.progress()
-    except UnwritableError:
+    except (UnreachableError, UnwritableError):
         raise
-    except UsageError as error:  # a server that no longer answers
-        for path in results.missing(images):
-            results.fail(path, error)
+    except UsageError as error:  # before the first of them was answered
+        if len(batch) == 1:
+            results.fail(batch[0][0], error)
+            return
+        for one in batch:
+            _predict_batch(predictor, [one], names, results)
 
 
 def _predict_scans(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -151,13 +152,19 @@ def test_int8_is_smaller_and_says_almost_the_same(
 
     folder, images = exported / approach, smooth_images(24)
     target = tmp_path / "int8.xml"
-    quantize(folder / "to_quantize.xml", (image[None] for image in images), card(approach), target, weight_bits)
+    done = {"screening": {"sensitivity": 0.9, "specificity": 0.5}}
+    stored = replace(card(approach), thresholds={"screening": 0.2}, operating=done, novelty_threshold=2.0)
+    quantize(folder / "to_quantize.xml", (image[None] for image in images), stored, target, weight_bits)
     weights = (folder / "to_quantize.bin").stat().st_size
     assert target.with_suffix(".bin").stat().st_size < 0.6 * weights  # of so small a network; of ResNet50 0.25
     monkeypatch.setattr("busi_keras.inference.engines.openvino.adds_8_bit_products_exactly", lambda: False)
     with caplog.at_level(logging.WARNING):
         predictor = Predictor.load(target)
-    assert predictor.card == card(approach)
+    own = predictor.card
+    assert own.scores["note"].startswith("Scores and thresholds of malignant are those of the network in float32")
+    assert own.operating == {}
+    kept = {"scores": stored.scores, "operating": stored.operating, "novelty_threshold": stored.novelty_threshold}
+    assert replace(own, **kept) == stored
     assert ("this processor has no VNNI" in caplog.text) == (weight_bits == 8)
     if weight_bits == 8 and not adds_8_bit_products_exactly():
         pytest.skip("8-bit weights want a processor with VNNI")
@@ -166,6 +173,8 @@ def test_int8_is_smaller_and_says_almost_the_same(
     assert np.abs(found.mask - expected.mask).mean() < 0.05
     if approach != "two-stage":  # its crops follow the mask's outermost pixels, which mean little here
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.05)
+        change = own.novelty_threshold / stored.novelty_threshold
+        np.testing.assert_allclose(found.novelty, change * expected.novelty, rtol=0.1)
         assert np.abs(found.heatmap - expected.heatmap).mean() < 0.05
 
 

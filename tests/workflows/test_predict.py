@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from busi_keras.card import Card
-from busi_keras.errors import UnwritableError, UsageError
+from busi_keras.errors import UnreachableError, UnwritableError, UsageError
 from busi_keras.imaging import read_image
 from busi_keras.inference.engine import Outputs
 from busi_keras.inference.paths import image_files
@@ -28,6 +28,9 @@ SIZE = 32
 CARD = Card("multitask", SIZE, "BUSI", {}, "grouped", "none", "resnet50", {}, "test", {}, {}, "2026-11-27")
 
 
+REFUSED = 77
+
+
 class Server:
     """Says benign of everything, for so many batches."""
 
@@ -36,7 +39,9 @@ class Server:
 
     def run(self, images: np.ndarray) -> Outputs:
         if self._left == 0:
-            raise self._end or UsageError("the server does not answer; start it again")
+            raise self._end or UnreachableError("the server does not answer; start it again")
+        if (images.max(axis=(1, 2, 3)) == REFUSED).any():
+            raise UsageError("the server refuses this image")
         self._left -= 1
         empty = np.zeros(images.shape[:3], np.float32)
         return Outputs(empty, np.tile(np.float32([0.8, 0.1, 0.1]), (len(images), 1)), empty, np.ones(len(images)))
@@ -76,6 +81,13 @@ def test_what_was_predicted_before_the_end_is_in_the_tables(
     assert {row["label"] for row in rows} == {"benign"}
     assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]) == 8
     assert len(list((tmp_path / "out").glob("*_mask.png"))) == 8
+
+
+def test_an_image_that_a_server_refuses_is_the_only_one_that_fails(images: list[Path], tmp_path: Path) -> None:
+    Image.fromarray(np.full((20, 30), REFUSED, np.uint8)).save(images[5])
+    found = predict_files(predictor(), images, tmp_path / "out")
+    assert [(one.path, one.error) for one in found.failed] == [(images[5], "the server refuses this image")]
+    assert [one.path for one in found.done] == [*images[:5], *images[6:]]
 
 
 def test_true_masks_are_not_written_over(images: list[Path]) -> None:

@@ -21,7 +21,7 @@ class FineTuning(keras.optimizers.AdamW):
         pause: steps after which one more group, from the last to the first, begins to move: gradual unfreezing (Howard
             and Ruder); 0 for all at once. Weight decay does not wait.
         average: momentum of the weights' exponential moving average (Polyak and Juditsky, 1992), 0 for none; with 0.99
-            it is over about the last hundred steps.
+            it is over about the last hundred steps. Statistics of BatchNormalization are not averaged with them.
         arguments: of `keras.optimizers.AdamW`.
     """
 

@@ -15,3 +15,8 @@ class UnwritableError(UsageError):
 
 class UnreachableError(UsageError):
     """A server does not answer: whatever else is asked of it will not be answered, either."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, short enough to stand in a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

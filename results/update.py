@@ -103,8 +103,8 @@ def readme(text: str) -> str:
 def _row(folder: Path) -> str:
     experiment = json.loads((folder / "experiment.json").read_text())
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    made = json.loads((folder / "made.json").read_text())
-    epochs = ", ".join(f"{stage['trained']} ({stage['chosen']})" for stage in made["epochs"].values())
+    stages = json.loads((folder / MADE_FILE).read_text())["epochs"].values()
+    epochs = ", ".join(f"{stage['trained']} ({stage['chosen']})" for stage in stages)
     numbers = [metrics[name] for name in ("dice", "lesion_dice", "iou", "normal_clean", "accuracy", "macro_f1")]
     cells = ["" if value is None else f"{value:.3f}" for value in [*numbers, metrics["auc"]["malignant"]]]
     name = f"[{experiment['approach']}](results/{folder.name}/)"

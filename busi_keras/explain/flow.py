@@ -16,8 +16,7 @@ class Flow:
         image: float32 `(batch, S, S, 3)`, 0-255.
         mask_head: pyramid -> mask logits; None in a lone classifier.
         pyramid: what the mask head looks at.
-        found: logits `(batch, S, S, 1)` as the mask head gives them.
-        mask: the same, bounded by the presence of any lesion where there is a label head.
+        mask: logits `(batch, S, S, 1)`, bounded by the presence of any lesion where there is a label head.
         classified: the pyramid whose last map the label head looks at; in a two-stage network, of the crop.
         label_head: last map -> label logits; None in a lone U-Net.
         features: that last map.
@@ -29,7 +28,6 @@ class Flow:
     image: Tensor
     mask_head: keras.Model | None
     pyramid: list[Tensor] | None
-    found: Tensor | None
     mask: Tensor | None
     classified: list[Tensor] | None
     label_head: keras.Model | None
@@ -73,7 +71,6 @@ def trace(network: keras.Model) -> Flow:
         image,
         mask_head,
         pyramid if mask_head else None,
-        found,
         network.get_layer("presence_bound")(found, label) if bounded else found,
         seen if heads else None,
         label_head,

@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-from busi_keras.errors import UsageError
+from busi_keras.errors import UsageError, first_line
 
 
 def import_runtime(module: str, package: str, needed_by: Path) -> ModuleType:
@@ -30,8 +30,7 @@ def unreadable(path: Path, export_format: str, error: Exception) -> UsageError:
     """What to tell of a file that its library cannot read: damaged, cut short, or something else altogether."""
     if not path.exists():
         return UsageError(f"{path} does not exist; make it: python cli.py export RUN --format {export_format}")
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UsageError(
-        f"{path} is damaged, or not in {export_format} format ({reason}); "
+        f"{path} is damaged, or not in {export_format} format ({first_line(error)}); "
         f"make it again: python cli.py export RUN --format {export_format}"
     )

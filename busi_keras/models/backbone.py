@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from busi_keras.errors import UsageError
+from busi_keras.errors import UsageError, first_line
 from busi_keras.models.decoder import BATCH_NORM_MOMENTUM
 from busi_keras.models.efficientnet_lite import TAPS, efficientnet_lite
 from busi_keras.models.imagenet import DownloadedByKeras, ImageNetWeights, InstalledByPip
@@ -190,9 +190,8 @@ def _of_file(name: str, image_size: int, weights: str) -> list[np.ndarray]:
     try:
         network.load_weights(weights)
     except (ValueError, OSError, KeyError, IndexError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
-            f"--weights {weights} does not fit {name} ({reason}); give a weights file of this network without its "
-            "top, or choose its --backbone"
+            f"--weights {weights} does not fit {name} ({first_line(error)}); give a weights file of this network "
+            "without its top, or choose its --backbone"
         ) from None
     return network.get_weights()

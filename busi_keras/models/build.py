@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 
 from busi_keras.config import Experiment
-from busi_keras.errors import UsageError
+from busi_keras.errors import UsageError, first_line
 from busi_keras.files import verify_archive
 from busi_keras.models.classifier import build_classifier
 from busi_keras.models.multitask import build_multitask
@@ -54,9 +54,8 @@ def _copy_weights(path: Path, network: keras.Model) -> None:
         stored = keras.models.load_model(path, compile=False, safe_mode=True)
         network.set_weights(stored.get_weights())
     except Exception as error:  # a damaged file makes h5py, zipfile and Keras raise whatever they meet
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
-            f"--weights {path} does not fit this network ({reason}); give a model that was trained with the same "
-            "--approach, --backbone and decoder"
+            f"--weights {path} does not fit this network ({first_line(error)}); give a model that was trained with the "
+            "same --approach, --backbone and decoder"
         ) from error
     set_temperature(network, 1.0)

@@ -349,7 +349,7 @@ def test_what_normals_left_clean_cost_is_read_off_the_scores(
     lesions = [score for score in scores if score.label != NORMAL]
     kept = [score.overlap.dice if score.probabilities[NORMAL] <= 0.1 else 0 for score in lesions if score.overlap]
     assert lesion_dice[-1] == pytest.approx(np.mean(kept), abs=5e-4)
-    malignant = study.sum_up(resamples=2).metrics.classes["malignant"]
+    malignant = summarize(scores).classes["malignant"]
     assert f"a sensitivity of {malignant.recall:.3f}, at a specificity of {malignant.specificity:.3f}." in said
     shares = np.array([len(lesions), len(scores) - len(lesions)]) / len(scores)
     np.testing.assert_allclose(dice, shares @ [lesion_dice, clean], atol=0.002)

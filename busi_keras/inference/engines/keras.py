@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 import busi_keras.models  # noqa: F401  registers the custom layers
-from busi_keras.errors import UsageError
+from busi_keras.errors import UsageError, first_line
 from busi_keras.explain.closed_form import with_heat_map
 from busi_keras.files import verify_archive
 from busi_keras.inference.engine import Outputs
@@ -35,8 +35,9 @@ class KerasEngine:
             verify_archive(path)
             return cls(in_float32(keras.models.load_model(path, compile=False, safe_mode=True)))
         except Exception as error:  # a damaged file makes h5py, zipfile and Keras raise whatever they meet
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UsageError(f"{path} cannot be loaded ({reason}); name a model that `train` made") from error
+            raise UsageError(
+                f"{path} cannot be loaded ({first_line(error)}); name a model that `train` made"
+            ) from error
 
     def run(self, images: np.ndarray) -> Outputs:
         """Outputs for float32 `(batch, S, S, 3)`, letterboxed, 0-255."""

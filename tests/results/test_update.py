@@ -17,6 +17,7 @@ from busi_keras.config import NORMAL, Experiment
 from busi_keras.data.split import Split
 from busi_keras.evaluation.comparison import Difference, compare_studies
 from busi_keras.evaluation.intervals import Interval
+from busi_keras.evaluation.scores import summarize
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.workflows.study import run_study
 

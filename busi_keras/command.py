@@ -93,6 +93,10 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def exit_with(done: Any, failed: Any) -> None:
-    """The exit code of many files: whether all, some or none of them worked."""
+    """Ends with the exit code for work of which some failed; returns where nothing did.
+
+    Args:
+        done, failed: what worked and what did not: true where there is any.
+    """
     if failed:
         raise typer.Exit(SOME_FAILED if done else WRONG_USE)

@@ -5,7 +5,7 @@ class UsageError(Exception):
     """Something outside the program is not as it must be: a file, a folder, an option, a disk.
 
     The message is one sentence for the user that names the file, the value found and the way out.
-    `cli.py` prints it without a traceback and exits with code 2.
+    `command.messages` prints it without a traceback and exits with code 2.
     """
 
 

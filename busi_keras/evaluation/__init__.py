@@ -1,1 +1,1 @@
-"""Scores of masks and classes. NumPy and SciPy; no Keras."""
+"""Scores of masks and classes. NumPy, SciPy and scikit-learn; no Keras."""

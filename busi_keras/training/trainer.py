@@ -49,7 +49,8 @@ class Stage:
     """One network to be trained on its own.
 
     Attributes:
-        name: `multitask`, `multitask-cnn`, `segmenter` or `classifier`: the history's `stage`.
+        name: `multitask`, `multitask-cnn`, `segmenter` or `classifier`, of an ensemble's further members with their
+            number, `multitask-2`: the history's `stage`.
         network: the model to train, with a layer `encoder`.
         pretrained: whether the encoder starts from trained weights: it is frozen at first, and its
             BatchNormalization statistics stay as they are.

@@ -62,7 +62,8 @@ class Service:
     """All that the routes use.
 
     Args:
-        model: started by `start`, or before.
+        model: what predicts; the routes wait until it is loaded.
+        settings: who may use it, and how much at once.
     """
 
     def __init__(self, model: ServedModel, settings: Settings) -> None:

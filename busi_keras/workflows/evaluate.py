@@ -85,7 +85,7 @@ def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb:
 
     Args:
         split: `auto` (test where there is one, else validation), `train`, `validation` or `test`.
-        data: where its images are; as in `train`.
+        data: where its images are; as in `data_set.source_of`.
         perturb: as in `evaluate_records`.
 
     Raises:

@@ -31,7 +31,7 @@ def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None 
     Args:
         export_format: one of `FORMATS`.
         output: what is written; by default a version in `saved_models/APPROACH`, or a file beside the `.keras` file.
-        data: of int8, where the run's images are; as in `train`.
+        data: of int8, where the run's images are; as in `data_set.source_of`.
 
     Returns:
         What was written: for a SavedModel, the version's folder.
@@ -65,7 +65,7 @@ def calibration_images(folder: Path, data: str, size: int) -> Iterator[np.ndarra
     """Some of a run's training images as its network takes them: float32 `(1, S, S, 3)`, letterboxed, 0-255.
 
     Args:
-        data: where its images are; as in `train`.
+        data: where its images are; as in `data_set.source_of`.
         size: S, side of the network's input in pixels.
 
     Raises:

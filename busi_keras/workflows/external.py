@@ -57,7 +57,7 @@ def score_external(study: StudyFolder, folder: Path, data: str = "auto") -> None
 
     Args:
         folder: in BUSI's layout; classes may be missing.
-        data: where the images are that were trained on; as in `train`.
+        data: where the images are that were trained on; as in `data_set.source_of`.
 
     Raises:
         UsageError: the folder is the training folder or another than was scored before, cannot be read, or all of its

@@ -70,8 +70,10 @@ def quantize(float_model: Path, images: Iterable[np.ndarray], card: Card, target
         ),
     )
     quantized.set_rt_info(str(weight_bits), WEIGHT_BITS_PATH)
-    change = np.median(_novelty(quantized, samples) / _novelty(model, samples))
-    write_openvino(quantized, card_of_quantized(card, float(change)), target)
+    change = 1.0
+    if card.novelty_threshold is not None:
+        change = float(np.median(_novelty(quantized, samples) / _novelty(model, samples)))
+    write_openvino(quantized, card_of_quantized(card, change), target)
 
 
 def card_of_quantized(card: Card, novelty_change: float) -> Card:

@@ -9,8 +9,8 @@ from busi_keras.config import Experiment
 from busi_keras.data.busi import fingerprint, read_busi
 from busi_keras.data.split import Split
 from busi_keras.errors import UsageError
-from busi_keras.export.process import run_under_tensorflow
 from busi_keras.export.int8 import card_of_quantized
+from busi_keras.export.process import run_under_tensorflow
 from busi_keras.imaging import Letterbox, read_image
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build_unet

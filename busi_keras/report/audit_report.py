@@ -79,7 +79,7 @@ def _counts(audit: Audit) -> str:
         "near-duplicate groups": len(audit.groups),
         "groups with conflicting labels": len(audit.conflicts),
         **({} if audit.leaks is None else {"leaks between parts of the split": len(audit.leaks)}),
-        "of patients with several images": sum(map(len, audit.patients)),
+        "that share a patient with another image": sum(map(len, audit.patients)),
         "with several masks": sum(one.masks > 1 for one in audit.images),
         "coloured": sum("coloured" in one.remarks for one in audit.images),
         "with marks drawn on them": sum("marks are drawn on it" in one.remarks for one in audit.images),

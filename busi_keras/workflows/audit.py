@@ -39,7 +39,7 @@ class Audited:
         """What was found, a line a kind."""
         found = self.audit
         problems = [problem for image in found.images for problem in image.problems]
-        of_patients = f"{sum(map(len, found.patients))} images are of {len(found.patients)} patients with several"
+        of_patients = f"{sum(map(len, found.patients))} images share a patient with another image"
         lines = [
             f"{len(found.images)} images, {sum(map(len, found.groups))} of them in {len(found.groups)} groups of "
             f"near-duplicates, {len(found.identical)} groups identical pixel for pixel",

@@ -49,8 +49,8 @@ def test_patients_are_counted_and_kaggles_outer_folder_will_do(phantom_folder: P
     folder = Path(shutil.copytree(phantom_folder, tmp_path / "archive" / BUSI_FOLDER))
     add_patients(folder, [["benign/benign (1).png", "benign/benign (2).png"], ["normal/normal (1).png"] * 2])
     audited = audit_folder(tmp_path / "archive", tmp_path / "audit")
-    assert "2 images are of 1 patients with several" in audited.summary()
-    assert '<td>of patients with several images</td><td class="n">2</td>' in audited.page.read_text()
+    assert "2 images share a patient with another image" in audited.summary()
+    assert '<td>that share a patient with another image</td><td class="n">2</td>' in audited.page.read_text()
     assert find_groups(tmp_path / "archive") == [list(group) for group in audited.audit.groups]
 
 

@@ -182,10 +182,10 @@ class Card:
         columns = ("precision", "recall", "specificity", "f1", "auc")  # cards of before have no specificity
         rows = [
             f"| {name} | {found['support']} | "
-            + " | ".join("not defined" if found.get(name) is None else f"{found[name]:.4g}" for name in columns)
+            + " | ".join("not defined" if found.get(column) is None else f"{found[column]:.4g}" for column in columns)
             + " |"
             for name, found in self.scores.get("classes", {}).items()
-            if any(found.get(name) is not None for name in columns)
+            if any(found.get(column) is not None for column in columns)
         ]
         header = [
             "",

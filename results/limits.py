@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from busi_keras.config import MALIGNANT, NORMAL
+from busi_keras.config import CLASSES, MALIGNANT, NORMAL
 from busi_keras.evaluation.ranking import Ranking
-from busi_keras.evaluation.scores import ImageScore
+from busi_keras.evaluation.scores import ImageScore, summarize
 from busi_keras.evaluation.study_folder import StudyFolder
 
 MISSED = 0.05
@@ -22,10 +22,15 @@ def limits(studies: Sequence[StudyFolder]) -> str:
     The network empties the mask where normal is more probable than not, see `models/presence.py`; a lower bound can be
     read off the stored scores: what was found in an image is kept or lost as a whole.
     """
-    scored = {study.folder.name: _images(study) for study in studies if study.experiment.protocol == "kfold"}
+    scored = {
+        study.folder.name: [score for split in study.splits() for score in split]
+        for study in studies
+        if study.experiment.protocol == "kfold"
+    }
     if not scored:
         return "Not measured yet."
-    name, images = max(scored.items(), key=lambda item: item[1].lesion_dice())
+    images_of = {name: _images(scores) for name, scores in scored.items()}
+    name, images = max(images_of.items(), key=lambda item: item[1].lesion_dice())
     found = images.dice >= MISSED
     missed = images.lesion & ~found
     as_normal = missed & (images.normal_probability > EMPTIED_ABOVE[0])
@@ -41,9 +46,23 @@ def limits(studies: Sequence[StudyFolder]) -> str:
         f"{unmarked.sum()} nothing, though they are not taken for normal. The lesion Dice of the others is "
         f"{images.dice[images.lesion & found].mean():.3f}.",
         "",
-        images.malignant_found(),
+        malignant_found(scored[name]),
     ]
     return "\n".join(lines)
+
+
+def malignant_found(scores: Sequence[ImageScore]) -> str:
+    """What the predicted class finds of the malignant images, and what thresholds on their probability would."""
+    metrics = summarize(scores)
+    found, malignant = metrics.confusion[MALIGNANT][MALIGNANT], metrics.classes[CLASSES[MALIGNANT]]
+    truth = np.array([score.label == MALIGNANT for score in scores])
+    ranking = Ranking.of(np.array([score.probabilities[MALIGNANT] for score in scores]), truth)
+    points = " or ".join(f"{100 * one:.0f} % of them at {ranking.specificity_at(one):.3f}" for one in SENSITIVITIES)
+    return (
+        f"The predicted class finds {found} of {malignant.support} malignant images, a sensitivity of "
+        f"{malignant.recall:.3f}, at a specificity of {malignant.specificity:.3f}. A threshold on the probability of "
+        f"malignant, chosen on these same images, would find {points}."
+    )
 
 
 @dataclass(frozen=True)
@@ -51,26 +70,12 @@ class Images:
     """Columns of `predictions.csv`, an entry an image."""
 
     lesion: np.ndarray
-    malignant: np.ndarray
-    called_malignant: np.ndarray
-    malignant_probability: np.ndarray
     normal_probability: np.ndarray
     dice: np.ndarray
     clean: np.ndarray
 
     def lesion_dice(self) -> float:
         return float(self.dice[self.lesion].mean())
-
-    def malignant_found(self) -> str:
-        """What the predicted class finds of the malignant images, and what bounds on their probability would."""
-        called, malignant = self.called_malignant, self.malignant
-        ranking = Ranking.of(self.malignant_probability, malignant)
-        bounds = " or ".join(f"{100 * one:.0f} % of them at {ranking.specificity_at(one):.3f}" for one in SENSITIVITIES)
-        return (
-            f"The predicted class finds {(called & malignant).sum()} of {malignant.sum()} malignant images, a "
-            f"sensitivity of {called[malignant].mean():.3f}, at a specificity of {(~called)[~malignant].mean():.3f}. A "
-            f"threshold on the probability of malignant, chosen on these same images, would find {bounds}."
-        )
 
     def row(self, bound: float) -> str:
         """Scores, were the masks emptied above a probability of normal."""
@@ -81,13 +86,10 @@ class Images:
         return "| " + " | ".join(f"{cell:.3f}" if index else f"{cell}" for index, cell in enumerate(cells)) + " |"
 
 
-def _images(study: StudyFolder) -> Images:
-    scores: list[ImageScore] = [score for split in study.splits() for score in split if score.overlap is not None]
+def _images(scores: Sequence[ImageScore]) -> Images:
+    scores = [score for score in scores if score.overlap is not None]
     return Images(
         lesion=np.array([score.label != NORMAL for score in scores]),
-        malignant=np.array([score.label == MALIGNANT for score in scores]),
-        called_malignant=np.array([score.predicted == MALIGNANT for score in scores]),
-        malignant_probability=np.array([score.probabilities[MALIGNANT] for score in scores]),
         normal_probability=np.array([score.probabilities[NORMAL] for score in scores]),
         dice=np.array([score.overlap.dice for score in scores if score.overlap is not None]),
         clean=np.array([score.predicted_area == 0 for score in scores]),

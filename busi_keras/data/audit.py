@@ -87,7 +87,7 @@ class Audit:
 
     @property
     def classes_without_images(self) -> tuple[str, ...]:
-        """A folder that is scored as `--external` may have such, for training normal alone, by `lesion-70-30`."""
+        """A folder that is scored as `--external` may lack any, one that is trained on normal, by `lesion-70-30`."""
         present = {image.label for image in self.images}
         return tuple(name for label, name in enumerate(CLASSES) if label not in present)
 

@@ -6,6 +6,7 @@ Al-Dhabyani, Gomaa, Khaled, Fahmy, "Dataset of breast ultrasound images", Data i
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -187,7 +188,12 @@ def _images_and_masks(folder: Path) -> tuple[list[Path], dict[str, list[Path]]]:
 
 
 def _holds_images(folder: Path) -> bool:
-    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    """Whether a folder that is not hidden and can be opened has images in it."""
+    if folder.name.startswith(".") or not folder.is_dir():
+        return False
+    with suppress(OSError):
+        return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    return False
 
 
 def _size(mask: np.ndarray) -> str:

@@ -168,6 +168,7 @@ def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
         (tmp_path / "benign" / name).touch()
     draw(tmp_path / "benign" / ".benign (1)_mask.png", (0, 0, 2, 2))
     draw(tmp_path / "other" / "other (1).png")
+    draw(tmp_path / ".thumbnails" / "benign (1).png")
     (tmp_path / "benign" / "older").mkdir()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").touch()

@@ -53,8 +53,8 @@ def limits(studies: Sequence[StudyFolder]) -> str:
 
 def malignant_found(scores: Sequence[ImageScore]) -> str:
     """What the predicted class finds of the malignant images, and what thresholds on their probability would."""
-    metrics = summarize(scores)
-    found, malignant = metrics.confusion[MALIGNANT][MALIGNANT], metrics.classes[CLASSES[MALIGNANT]]
+    malignant = summarize(scores).classes[CLASSES[MALIGNANT]]
+    found = sum(score.label == score.predicted == MALIGNANT for score in scores)
     truth = np.array([score.label == MALIGNANT for score in scores])
     ranking = Ranking.of(np.array([score.probabilities[MALIGNANT] for score in scores]), truth)
     points = " or ".join(f"{100 * one:.0f} % of them at {ranking.specificity_at(one):.3f}" for one in SENSITIVITIES)

@@ -178,13 +178,14 @@ def compare(
 ) -> None:
     """Say which of two studies is better in which score, by paired bootstrap over groups of near-duplicates."""
     with messages():
+        from busi_keras.report.comparison_table import comparison_table
         from busi_keras.workflows.compare import compare as compare_folders
 
         comparison = compare_folders(first, second, data, common, resamples, duplicated)
         if as_json:
             print_json(comparison.to_json())
         else:
-            print_text(f"{comparison.table()}\n\n{RESEARCH_USE}")
+            print_text(f"{comparison_table(comparison)}\n\n{RESEARCH_USE}")
 
 
 @app.command()

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from busi_keras.errors import UsageError
-from busi_keras.evaluation.comparison import Comparison, Difference, compare_studies, signed
+from busi_keras.evaluation.comparison import Comparison, Difference, compare_studies
 from busi_keras.evaluation.intervals import Interval
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.files import write_text
+from busi_keras.report.comparison_table import signed
+from busi_keras.report.markdown import table
 from results.studies import LEAKAGE, complete_studies, take_folds
 
 PAGE = "ABLATIONS.md"
@@ -132,8 +134,7 @@ def _summary(changes: list[Change]) -> str:
         counts = [str(len(change.decided(side))) for side in ("first", "second")]
         anchor = change.title.replace(" ", "-").replace(".", "")
         rows.append([f"[{change.title}](#{anchor})", str(change.comparison.n), *cells, *counts])
-    table = [titles, ["---"] * len(titles), *rows]
-    return "\n".join([LEGEND, *(f"| {' | '.join(row)} |" for row in table), ""])
+    return f"{LEGEND}\n{table(titles, rows)}\n"
 
 
 def _cell(one: Difference) -> str:
@@ -146,20 +147,24 @@ def _seed_noise(results: Path) -> str:
     if not (results / SEED_NOISE).exists():
         return ""
     found = json.loads((results / SEED_NOISE).read_text())
-    titles = [f"seed {number + 1}" for number in range(found["seeds"])]
+    seeds = [f"seed {number + 1}" for number in range(found["seeds"])]
+    titles = ["score", *seeds, "standard deviation", "pairs decided"]
     rows = [
-        f"| {name.replace('_', ' ')} | {' | '.join(f'{value:.3f}' for value in one['of_each'])} | "
-        f"{one['deviation']:.3f} | {one['pairs_decided']} of {found['pairs']} |"
+        [
+            name.replace("_", " "),
+            *(f"{value:.3f}" for value in one["of_each"]),
+            f"{one['deviation']:.3f}",
+            f"{one['pairs_decided']} of {found['pairs']}",
+        ]
         for name, one in found["scores"].items()
     ]
-    header = f"| score | {' | '.join(titles)} | standard deviation | pairs decided |"
     lead = (
         f"{found['what']}: {found['seeds']} networks per fold that differ only in the seed of training, scored one "
         "by one (`benchmarks/seed_noise.py`). The intervals of this page cover the choice of images, not the seed: a "
         "difference no larger than these says nothing. Last column: pairs of seeds that the bootstrap calls decided."
     )
-    table = [header, f"|{'---|' * (len(titles) + 3)}", *rows]
-    return "\n".join(["## what the seed alone does", "", lead, "", *table, "", *_control(results / CONTROL)])
+    head = "## what the seed alone does"
+    return "\n".join([head, "", lead, "", table(titles, rows), "", *_control(results / CONTROL)])
 
 
 def _control(file: Path) -> list[str]:

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from busi_keras.report.markdown import table
+
 KERAS = {
     "tensorflow-eigen": "Keras on tensorflow, without oneDNN",
     "tensorflow-composed": "Keras on tensorflow, with Keras' BatchNormalization",
@@ -19,12 +21,11 @@ def speed_table(results: Path) -> str:
         return ""
     rows = {"plain PyTorch": speed["peer"] | {"ratio": 1.0}}
     rows |= {KERAS.get(name, f"Keras on {name}"): result for name, result in speed["backends"].items()}
-    lines = [
-        f"| {name} | {r['images_per_second']:.2f} | {r['ratio']:.2f} | {_counted(r)} |" for name, r in rows.items()
+    cells = [
+        [name, f"{one['images_per_second']:.2f}", f"{one['ratio']:.2f}", _counted(one)] for name, one in rows.items()
     ]
-    head = "| network | images per second | ratio | steps counted |\n|---|---|---|---|"
-    on = f"\n{speed['processor']}, {speed['cores']} cores. Steps count where no other program used the machine."
-    return "\n".join([head, *lines, on])
+    on = f"{speed['processor']}, {speed['cores']} cores. Steps count where no other program used the machine."
+    return table(["network", "images per second", "ratio", "steps counted"], cells) + f"\n\n{on}"
 
 
 def _counted(network: dict[str, Any]) -> str:
@@ -82,18 +83,25 @@ def engine_table(results: Path) -> str:
     if not (speed := _read(results / "engine_speed.json")):
         return ""
     seconds = speed["predict_seconds"]
-    lines = [
-        "| engine | median ms | 95 % ms | to the SavedModel | images/s, batch 8 | peak MB | file MB | `predict` s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    titles = [
+        "engine", "median ms", "95 % ms", "to the SavedModel", "images/s, batch 8", "peak MB", "file MB", "`predict` s"
+    ]  # fmt: skip
+    rows = []
     for name, one in speed["engines"].items():
         throughput = next(value for key, value in one.items() if key.startswith("images_per_second"))
-        lines.append(
-            f"| {name} | {one['median_ms']:.0f} | {one['percentile_95_ms']:.0f} | {one['time_ratio']:.2f} | "
-            f"{throughput:.1f} | {_peak(one)} | {one['megabytes']:.1f} | "
-            f"{f'{seconds[name]:.2f}' if name in seconds else ''} |"
+        rows.append(
+            [
+                name,
+                f"{one['median_ms']:.0f}",
+                f"{one['percentile_95_ms']:.0f}",
+                f"{one['time_ratio']:.2f}",
+                f"{throughput:.1f}",
+                _peak(one),
+                f"{one['megabytes']:.1f}",
+                f"{seconds[name]:.2f}" if name in seconds else "",
+            ]
         )
-    return "\n".join(lines)
+    return table(titles, rows)
 
 
 def _peak(one: dict[str, Any]) -> str:
@@ -162,10 +170,11 @@ def gradcam_table(results: Path) -> str:
     """What a heat map costs beside a forward pass, here and in the peers."""
     if not (speed := _read(results / "gradcam_speed.json")):
         return ""
-    lines = ["| | forward pass, s per batch | Grad-CAM, s per batch | ratio |", "|---|---|---|---|"]
-    for name, one in speed["contenders"].items():
-        lines.append(f"| {name} | {one['forward_seconds']:.2f} | {one['gradcam_seconds']:.2f} | {one['ratio']:.2f} |")
-    return "\n".join(lines)
+    rows = [
+        [name, *(f"{one[key]:.2f}" for key in ("forward_seconds", "gradcam_seconds", "ratio"))]
+        for name, one in speed["contenders"].items()
+    ]
+    return table(["", "forward pass, s per batch", "Grad-CAM, s per batch", "ratio"], rows)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from busi_keras.config import CLASSES
 from busi_keras.evaluation.intervals import Interval
 from busi_keras.evaluation.study_folder import StudyFolder
+from busi_keras.report.markdown import table
 
 TITLES = ("energy inside", "uniform map", "pointing game", "IoU", "deletion", "insertion", "randomization")
 PERTURBED = ("deletion", "insertion", "randomization")
@@ -24,24 +25,28 @@ def heat_map_table(studies: Sequence[StudyFolder], results: Path) -> str:
     rows = [row for study in studies if study.experiment.protocol == "kfold" for row in _rows(study)]
     if not rows:
         return "Not measured yet."
-    titles = " | ".join(("study", "images", "n", *TITLES))
-    return "\n".join([f"| {titles} |", f"|{'---|' * (3 + len(TITLES))}", *rows, *_null_rows(results / NULL)])
+    return table(["study", "images", "n", *TITLES], [*rows, *_null_rows(results / NULL)])
 
 
-def _null_rows(file: Path) -> list[str]:
+def _null_rows(file: Path) -> list[list[str]]:
     """What `benchmarks/heat_map_null.py` measured."""
     if not file.exists():
         return []
     scores = json.loads(file.read_text())["scores"]
     measured = ("energy_inside", "chance", "pointing_game", "iou")
     return [
-        f"| the same map for each image: mean mask of other folds | {images} | {one['n']} | "
-        f"{' | '.join(f'{one[name]:.3f}' for name in measured)} | – | – | – |"
+        [
+            "the same map for each image: mean mask of other folds",
+            images,
+            str(one["n"]),
+            *(f"{one[name]:.3f}" for name in measured),
+            *("–" for _ in PERTURBED),
+        ]
         for images, one in scores.items()
     ]
 
 
-def _rows(study: StudyFolder) -> list[str]:
+def _rows(study: StudyFolder) -> list[list[str]]:
     document = json.loads(study.study_file.read_text())
     whole = document["metrics"]
     if whole.get("heat_map_energy") is None:
@@ -58,12 +63,11 @@ def _rows(study: StudyFolder) -> list[str]:
     return rows
 
 
-def _row(study: StudyFolder, images: str, shown: Sequence[str], chance: float, pooled: dict[str, Any]) -> str:
+def _row(study: StudyFolder, images: str, shown: Sequence[str], chance: float, pooled: dict[str, Any]) -> list[str]:
     energy, pointing, iou = shown
     perturbed = [f"{pooled[name]:.3f}" if pooled[f"n_{name}"] else "–" for name in PERTURBED]
     tested = f"{pooled['n_energy_inside']}, {pooled['n_deletion']} of them perturbed"
-    cells = [study.folder.name, images, tested, energy, f"{chance:.3f}", pointing, iou, *perturbed]
-    return f"| {' | '.join(cells)} |"
+    return [study.folder.name, images, tested, energy, f"{chance:.3f}", pointing, iou, *perturbed]
 
 
 def _pooled(folds: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:

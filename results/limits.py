@@ -9,6 +9,7 @@ from busi_keras.config import CLASSES, MALIGNANT, NORMAL
 from busi_keras.evaluation.ranking import Ranking
 from busi_keras.evaluation.scores import ImageScore, summarize
 from busi_keras.evaluation.study_folder import StudyFolder
+from busi_keras.report.markdown import table
 
 MISSED = 0.05
 EMPTIED_ABOVE = (0.5, 0.3, 0.2, 0.1)
@@ -36,10 +37,9 @@ def limits(studies: Sequence[StudyFolder]) -> str:
     as_normal = missed & (images.normal_probability > EMPTIED_ABOVE[0])
     elsewhere = missed & ~images.clean
     unmarked = missed & images.clean & ~as_normal
+    titles = [f"`{name}`: mask emptied where p(normal) >", "lesion Dice", "normals clean", "Dice"]
     lines = [
-        f"| `{name}`: mask emptied where p(normal) > | lesion Dice | normals clean | Dice |",
-        "|---|---|---|---|",
-        *map(images.row, EMPTIED_ABOVE),
+        table(titles, map(images.row, EMPTIED_ABOVE)),
         "",
         f"In {missed.sum()} of {images.lesion.sum()} images with a lesion it is missed altogether (Dice < {MISSED}): "
         f"{as_normal.sum()} images are taken for normal, in {elsewhere.sum()} something else is marked, in "
@@ -77,13 +77,12 @@ class Images:
     def lesion_dice(self) -> float:
         return float(self.dice[self.lesion].mean())
 
-    def row(self, bound: float) -> str:
+    def row(self, bound: float) -> list[str]:
         """Scores, were the masks emptied above a probability of normal."""
         emptied = self.normal_probability > bound
         dice = np.where(emptied, ~self.lesion, self.dice)
         clean = (self.clean | emptied)[~self.lesion]
-        cells = (bound, dice[self.lesion].mean(), clean.mean(), dice.mean())
-        return "| " + " | ".join(f"{cell:.3f}" if index else f"{cell}" for index, cell in enumerate(cells)) + " |"
+        return [str(bound), *(f"{score:.3f}" for score in (dice[self.lesion].mean(), clean.mean(), dice.mean()))]
 
 
 def _images(scores: Sequence[ImageScore]) -> Images:

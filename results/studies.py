@@ -10,12 +10,13 @@ from typing import Any
 
 from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, Experiment
 from busi_keras.errors import UsageError
-from busi_keras.evaluation.comparison import signed
 from busi_keras.evaluation.intervals import Interval, headline
 from busi_keras.evaluation.public_table import PublicScore, PublicScores
 from busi_keras.evaluation.scores import summarize
 from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
 from busi_keras.files import write_text
+from busi_keras.report.comparison_table import signed
+from busi_keras.report.markdown import table
 from busi_keras.report.study_table import public_table, study_table
 from busi_keras.training.run import Run
 from results.made import MADE_FILE, made, shared_experiment, study_command
@@ -32,7 +33,9 @@ COLUMNS = {
 }
 LEAKAGE = "leakage"
 LEAKING = ("lesion_dice", "accuracy", "malignant_auc")
-ORIGINAL = "| original multitask-cnn, ImageNet ResNet50, epoch chosen on these images | 0.650 | 0.556 | 0.910 | 0.900 |"
+ORIGINAL = (
+    "original multitask-cnn, ImageNet ResNet50, epoch chosen on these images", "0.650", "0.556", "0.910", "0.900"
+)  # fmt: skip
 SWITCHES = ("attention_gates", "deep_supervision", "class_balance", "gradual_unfreezing")
 WEIGHTS = {
     "none": "from scratch",
@@ -116,37 +119,36 @@ def studies_table(results: Path) -> str:
     if not studies:
         return "No study has been taken in yet."
     titles = ["study", "protocol", "encoder, starting weights", "epochs (chosen)", "folds", *COLUMNS.values(), "n"]
-    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}", *map(_row, studies)]
     public = {
         study.folder.name: PublicScores(**{way: PublicScore(**score) for way, score in scores.items()})
         for study in studies
         if is_complete(study) and (scores := _document(study)["public_table"])
     }
-    return "\n".join([*lines, *(["", public_table(public)] if public else [])])
+    return "\n\n".join([table(titles, map(_row, studies)), *([public_table(public)] if public else [])])
 
 
 def seed_table(results: Path) -> str:
     """Studies of the original's own split beside the original's last row, the last epoch beside the chosen one."""
-    lines = ["| n = 156 | Dice | IoU | accuracy | macro F1 |", "|---|---|---|---|---|", ORIGINAL]
+    rows: list[Sequence[str]] = [ORIGINAL]
     for study in complete_studies(results):
         if study.experiment.protocol != "seed":
             continue
         intervals = _document(study)["intervals"]
         scored = [Interval(**intervals[name]) for name in ("dice", "iou", "accuracy", "macro_f1")]
-        lines.append(f"| {study.folder.name}, scored the same way | {' | '.join(map(str, scored))} |")
+        rows.append([f"{study.folder.name}, scored the same way", *map(str, scored)])
         stages = list(study.finished()[0].epochs().values())
-        lines += [_epoch_row(kind, [stage[kind] for stage in stages]) for kind in ("chosen", "last")]
-    return "\n".join(lines)
+        rows += [_epoch_row(kind, [stage[kind] for stage in stages]) for kind in ("chosen", "last")]
+    return table(["n = 156", "Dice", "IoU", "accuracy", "macro F1"], rows)
 
 
-def _epoch_row(kind: str, epochs: Sequence[dict[str, Any]]) -> str:
+def _epoch_row(kind: str, epochs: Sequence[dict[str, Any]]) -> list[str]:
     """One kind of epoch of all networks of a study: the mean over the networks, each scored alone."""
     numbers = ", ".join(str(epoch["epoch"] + 1) for epoch in epochs)
     values = [
         fmean(epoch[name] for epoch in epochs if name in epoch) for name in ("val_dice", "val_iou", "val_accuracy")
     ]
     whose = f"its {kind} epoch" if len(epochs) == 1 else f"its {len(epochs)} networks alone, mean of the {kind} epochs"
-    return f"| {whose}, {numbers}, at the network's size | {' | '.join(f'{value:.3f}' for value in values)} | |"
+    return [f"{whose}, {numbers}, at the network's size", *(f"{value:.3f}" for value in values), ""]
 
 
 def leakage_table(results: Path) -> str:
@@ -154,24 +156,23 @@ def leakage_table(results: Path) -> str:
     files = [results / LEAKAGE / f"{name}.json" for name in ("all", "duplicated", "unique")]
     if not all(file.exists() for file in files):
         return "Not measured yet."
-    lines: list[str] = []
-    for file in files:
-        found = json.loads(file.read_text())
-        if not lines:
-            titles = " | ".join(f"{COLUMNS[name]}, plain and grouped | difference" for name in LEAKING)
-            lines += [
-                f"Plain folds (`{found['first']}`) against grouped ones (`{found['second']}`), all else equal; 95 % "
-                "intervals by paired bootstrap over groups:",
-                "",
-                f"| images | n | {titles} |",
-                f"|---|---|{'---|---|' * len(LEAKING)}",
-            ]
-        cells = []
+    comparisons = [json.loads(file.read_text()) for file in files]
+    plain, grouped = comparisons[0]["first"], comparisons[0]["second"]
+    lead = (
+        f"Plain folds (`{plain}`) against grouped ones (`{grouped}`), all else equal; 95 % intervals by paired "
+        "bootstrap over groups:"
+    )
+    titles = ["images", "n"]
+    for name in LEAKING:
+        titles += [f"{COLUMNS[name]}, plain and grouped", "difference"]
+    rows = []
+    for found in comparisons:
+        row = [found["images"], str(found["n"])]
         for name in LEAKING:
             one = found["differences"][name]
-            cells += [f"{one['first']:.3f}, {one['second']:.3f}", signed(Interval(**one["interval"]))]
-        lines.append(f"| {found['images']} | {found['n']} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _leaked(StudyFolder(results / found["first"]))])
+            row += [f"{one['first']:.3f}, {one['second']:.3f}", signed(Interval(**one["interval"]))]
+        rows.append(row)
+    return "\n\n".join([lead, table(titles, rows), _leaked(StudyFolder(results / plain))])
 
 
 def _leaked(study: StudyFolder) -> str:
@@ -188,7 +189,7 @@ def _leaked(study: StudyFolder) -> str:
     )
 
 
-def _row(study: StudyFolder) -> str:
+def _row(study: StudyFolder) -> list[str]:
     name = f"[{study.folder.name}](results/{study.folder.name}/)"
     folds, expected = len(study.finished()), _folds(study.experiment)
     if is_complete(study):
@@ -199,11 +200,10 @@ def _row(study: StudyFolder) -> str:
         scores = [score for split in study.splits() for score in split]
         found = {column: str(Interval(headline(summarize(scores))[column], None, None)) for column in COLUMNS}
         n = len(scores)
-    cells = [
+    return [
         name, study.experiment.protocol, encoder(asdict(study.experiment)), _epochs(study),
         str(folds) if folds == expected else f"{folds} of {expected}", *found.values(), str(n),
     ]  # fmt: skip
-    return f"| {' | '.join(cells)} |"
 
 
 def encoder(experiment: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from busi_keras.errors import UsageError  # noqa: E402
 from busi_keras.files import write_text  # noqa: E402
+from busi_keras.report.markdown import table  # noqa: E402
 from busi_keras.training.run import Run  # noqa: E402
 from results import benchmarks  # noqa: E402
 from results.ablations import PAGE, ablations_page, is_change, take_change  # noqa: E402
@@ -66,17 +67,17 @@ def take(run: Run) -> Path:
 
 def results_table() -> str:
     """The runs in `results/`, a row each."""
-    header = (
-        "| approach | encoder, starting weights | epochs trained (chosen) | Dice | lesion Dice | IoU | normals clean "
-        "| accuracy | macro F1 | malignant AUC | n |\n|---|---|---|---|---|---|---|---|---|---|---|"
-    )
+    titles = [
+        "approach", "encoder, starting weights", "epochs trained (chosen)", "Dice", "lesion Dice", "IoU",
+        "normals clean", "accuracy", "macro F1", "malignant AUC", "n",
+    ]  # fmt: skip
     runs = [folder for folder in sorted(RESULTS.glob("*/")) if (folder / MADE_FILE).exists() and not is_study(folder)]
-    return "\n".join([header, *map(_row, runs)])
+    return table(titles, map(_row, runs))
 
 
 def readme(text: str) -> str:
     """README with its tables as `results/` has them now, between a pair of marks each."""
-    for name, table in {
+    for name, block in {
         "results": results_table(),
         "studies": studies_table(RESULTS),
         "leakage": leakage_table(RESULTS),
@@ -96,11 +97,11 @@ def readme(text: str) -> str:
         if text.count(start) != 1 or text.count(end) != 1:
             raise SystemExit(f"error: README.md must have {start} and {end} once each; put them back")
         before, rest = text.split(start)
-        text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+        text = f"{before}{start}\n{block}\n{end}{rest.split(end)[1]}"
     return text
 
 
-def _row(folder: Path) -> str:
+def _row(folder: Path) -> list[str]:
     experiment = json.loads((folder / "experiment.json").read_text())
     metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
     stages = json.loads((folder / MADE_FILE).read_text())["epochs"].values()
@@ -108,7 +109,7 @@ def _row(folder: Path) -> str:
     numbers = [metrics[name] for name in ("dice", "lesion_dice", "iou", "normal_clean", "accuracy", "macro_f1")]
     cells = ["" if value is None else f"{value:.3f}" for value in [*numbers, metrics["auc"]["malignant"]]]
     name = f"[{experiment['approach']}](results/{folder.name}/)"
-    return f"| {name} | {encoder(experiment)} | {epochs} | {' | '.join(cells)} | {sum(metrics['n'].values())} |"
+    return [name, encoder(experiment), epochs, *cells, str(sum(metrics["n"].values()))]
 
 
 def _taker(folder: Path) -> Callable[[Path], Path]:

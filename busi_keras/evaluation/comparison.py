@@ -20,7 +20,6 @@ from busi_keras.evaluation.protocols import STRETCHED
 from busi_keras.evaluation.scores import ImageScore, ScoreTable
 from busi_keras.evaluation.study_folder import StudyFolder
 
-BOTH = "HD95, surface distance and pixel precision: on the images where both outlined something."
 SELECTIONS = {None: "all", True: "with near-duplicates", False: "without near-duplicates"}
 
 
@@ -62,21 +61,6 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """What `compare --json` prints."""
         return asdict(self) | {"settings": list(self.settings), "intended_use": RESEARCH_USE}
-
-    def table(self) -> str:
-        """A row for each score, as Markdown, and in what the experiments differ."""
-        names = {"first": self.first, "second": self.second}
-        rows = [
-            f"| {score.replace('_', ' ')} | {_shown(one.first)} | {_shown(one.second)} | {signed(one.interval)} | "
-            f"{names.get(one.better, one.better)} |"
-            for score, one in self.differences.items()
-        ]
-        which = "" if self.images == "all" else f" {self.images}"
-        header = f"| score, n = {self.n}{which} | {self.first} | {self.second} | difference (95 % interval) | better |"
-        settings = (
-            f"{self.first} has {'; '.join(self.settings)}." if self.settings else "Trained with the same settings."
-        )
-        return "\n".join([header, "|---|---|---|---|---|", *rows, "", BOTH, "", settings])
 
 
 def compare_studies(
@@ -172,14 +156,3 @@ def _better(score: str, interval: Interval) -> str:
     if interval.low is None or interval.high is None or interval.low <= 0 <= interval.high:
         return "not decided"
     return "second" if (interval.low > 0) == (score in LESS_IS_BETTER) else "first"
-
-
-def _shown(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
-
-
-def signed(one: Interval) -> str:
-    """A difference and its interval, as `+0.012 (-0.003 to +0.020)`."""
-    if one.estimate is None:
-        return "not defined"
-    return f"{one.estimate:+.3f}" + ("" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})")

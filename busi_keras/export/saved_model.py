@@ -15,6 +15,7 @@ from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
 from busi_keras.export.process import run_under_tensorflow
 from busi_keras.files import add_numbered_folder, write_text
+from busi_keras.report.model_card import model_card
 
 LABELS_FILE = "labels.txt"
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def write_saved_model(model_file: Path, folder: Path, name: str) -> None:
         for asset in assets:
             asset.write_text(contents[asset.name], encoding="utf-8")
         ServedNetwork(KerasEngine.load(model_file).network, card).save(folder, assets)
-    write_text(folder / "assets.extra" / MODEL_CARD_FILE, card.to_markdown())
+    write_text(folder / "assets.extra" / MODEL_CARD_FILE, model_card(card))
     if importlib.util.find_spec("tensorflow_serving"):
         write_warm_up(folder / "assets.extra" / WARM_UP_FILE, name, card)
     else:

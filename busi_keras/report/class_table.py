@@ -1,36 +1,35 @@
-"""Each class against the rest, in Markdown: the same table in a run's report and in a study's."""
+"""Each class against the rest, in Markdown: the same table for a run, its model card and a study."""
 
-from busi_keras.evaluation.scores import Metrics
+from collections.abc import Mapping
+from typing import Any
 
-HEADER = (
-    "| class | precision | recall (sensitivity) | specificity | F1 | support | AUC against the rest |",
-    "|---|---|---|---|---|---|---|",
-)
+from busi_keras.report.markdown import number, table
 
-
-def class_table(metrics: Metrics, digits: int = 4) -> str:
-    """A row for each class, and for the means over those that have images; scores with so many decimals."""
-    total = str(sum(metrics.n.values()))
-
-    def shown(value: float | None) -> str:
-        return number(value, digits)
-
-    rows = [
-        *(
-            (name, shown(c.precision), shown(c.recall), shown(c.specificity), shown(c.f1), str(c.support), shown(c.auc))
-            for name, c in metrics.classes.items()
-        ),
-        *(
-            (f"{kind} mean", shown(precision), shown(recall), "", shown(f1), total, "")
-            for kind, precision, recall, f1 in (
-                ("macro", metrics.macro_precision, metrics.macro_recall, metrics.macro_f1),
-                ("weighted", metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1),
-            )
-        ),
-    ]
-    return "\n".join([*HEADER, *(f"| {' | '.join(row)} |" for row in rows)])
+CLASS_SCORES = {
+    "precision": "precision",
+    "recall": "recall (sensitivity)",
+    "specificity": "specificity",
+    "f1": "F1",
+    "support": "support",
+    "auc": "AUC against the rest",
+}
+MEANS = ("macro", "weighted")
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """A score with so many decimals."""
-    return "not defined" if value is None else f"{value:.{digits}f}"
+def class_table(metrics: Mapping[str, Any], digits: int = 4) -> str:
+    """A row for each class, and for the means over those that have images; scores with so many decimals.
+
+    Args:
+        metrics: `Metrics` as JSON; one that was stored before a score was known lacks it.
+    """
+    rows = [[name, *_cells(found, digits)] for name, found in metrics["classes"].items()]
+    for kind in MEANS:
+        mean = {score: metrics.get(f"{kind}_{score}") for score in ("precision", "recall", "f1")}
+        of_all = {"support": sum(metrics["n"].values()), "specificity": "", "auc": ""}
+        rows.append([f"{kind} mean", *_cells(mean | of_all, digits)])
+    return table(["class", *CLASS_SCORES.values()], rows)
+
+
+def _cells(found: Mapping[str, Any], digits: int) -> list[str]:
+    values = (found.get(score) for score in CLASS_SCORES)
+    return [str(value) if isinstance(value, int | str) else number(value, digits) for value in values]

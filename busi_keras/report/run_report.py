@@ -1,6 +1,7 @@
 """`report.md`: a run's numbers and plots on one page, next to the original project's."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from busi_keras.card import RESEARCH_USE
@@ -10,18 +11,20 @@ from busi_keras.evaluation.faithfulness import Perturbation
 from busi_keras.evaluation.history import chosen_and_last
 from busi_keras.evaluation.scores import ImageScore, Metrics
 from busi_keras.files import write_text
-from busi_keras.report.class_table import class_table, number
+from busi_keras.report.class_table import class_table
+from busi_keras.report.markdown import number, table
 from busi_keras.report.plots import plot_confusion, plot_history, plot_perturbation, plot_reliability, plot_roc
 from busi_keras.training.run import Run
 
-ORIGINAL = """\
-| system | Dice | IoU | accuracy | note |
-|---|---|---|---|---|
-| original U-Net | 0.6506 | 0.5060 | | ImageNet ResNet50, 15 epochs, 224 px, as in all rows of the original |
-| original ResNet50 | | | 0.9272 | n = 316: mask files were counted as images; not a real result |
-| original multitask | 0.6506 | 0.5060 | 0.9272 | same flaw |
-| original multitask-cnn + Grad-CAM | 0.6502 | 0.5564 | 0.9104 | n = 156; the epoch was chosen on the images scored |
-"""
+ORIGINAL = (
+    ("original U-Net", "0.6506", "0.5060", "", "ImageNet ResNet50, 15 epochs, 224 px, as in all rows of the original"),
+    ("original ResNet50", "", "", "0.9272", "n = 316: mask files were counted as images; not a real result"),
+    ("original multitask", "0.6506", "0.5060", "0.9272", "same flaw"),
+    (
+        "original multitask-cnn + Grad-CAM", "0.6502", "0.5564", "0.9104",
+        "n = 156; the epoch was chosen on the images scored",
+    ),
+)  # fmt: skip
 
 HEAT_MAP_LEGEND = (
     "Grad-CAM of the predicted class, means over images, their number in brackets. With the true mask: the share of "
@@ -85,11 +88,10 @@ def _page(
         _headline(experiment, metrics),
         "Dice and IoU are means over images, at threshold 0.5; an empty prediction on an empty mask counts as 1.",
         "## Next to the original project",
-        ORIGINAL + f"| this run | {number(metrics.dice)} | {number(metrics.iou)} | {number(metrics.accuracy)} | "
-        f"n = {total}{' phantoms' if experiment.data == PHANTOM else ''}, {scored}; protocol {experiment.protocol} |",
+        _next_to_original(experiment, metrics, scored),
         "Different images and split: only protocol `seed` is scored on the same images as the original's last row.",
         "## Classes",
-        class_table(metrics),
+        class_table(asdict(metrics)),
         "## Heat maps",
         _heat_maps(heat_maps),
         HEAT_MAP_LEGEND,
@@ -124,7 +126,14 @@ def _headline(experiment: Experiment, metrics: Metrics) -> str:
         ("lesions found, at IoU > 0.3", metrics.lesions_found),
         ("false finds per image", metrics.false_finds),
     ]
-    return "| score | value |\n|---|---|\n" + "\n".join(f"| {name} | {number(value)} |" for name, value in lines)
+    return table(["score", "value"], ([name, number(value)] for name, value in lines))
+
+
+def _next_to_original(experiment: Experiment, metrics: Metrics, scored: str) -> str:
+    scores = [number(value) for value in (metrics.dice, metrics.iou, metrics.accuracy)]
+    images = f"{sum(metrics.n.values())}{' phantoms' if experiment.data == PHANTOM else ''}"
+    this = ["this run", *scores, f"n = {images}, {scored}; protocol {experiment.protocol}"]
+    return table(["system", "Dice", "IoU", "accuracy", "note"], [*ORIGINAL, this])
 
 
 def _heat_maps(heat_maps: dict[str, dict[str, float | None]]) -> str:
@@ -137,11 +146,10 @@ def _heat_maps(heat_maps: dict[str, dict[str, float | None]]) -> str:
         "insertion": "insertion",
         "randomization": "randomization",
     }
-    header = f"| class | {' | '.join(names.values())} |\n|---|{'---|' * len(names)}\n"
-    return header + "\n".join(
-        f"| {label} | {' | '.join(_counted(found[score], found[f'n_{score}']) for score in names)} |"
-        for label, found in heat_maps.items()
+    rows = (
+        [label, *(_counted(found[score], found[f"n_{score}"]) for score in names)] for label, found in heat_maps.items()
     )
+    return table(["class", *names.values()], rows)
 
 
 def _counted(value: float | None, n: float | None) -> str:

@@ -1,11 +1,14 @@
 """A study in Markdown: headline scores with intervals, parts of the images, and what to read it against."""
 
-from busi_keras.card import CONVENTIONS
+from dataclasses import asdict
+
 from busi_keras.evaluation.intervals import headline
 from busi_keras.evaluation.public_table import PUBLISHED, PublicScore, PublicScores
 from busi_keras.evaluation.scores import Metrics
 from busi_keras.evaluation.study import UNDISPUTED, Study
-from busi_keras.report.class_table import class_table, number
+from busi_keras.report.class_table import class_table
+from busi_keras.report.markdown import number, table
+from busi_keras.report.model_card import CONVENTIONS
 
 DECIMALS = 3
 SUBSET_COLUMNS = (
@@ -26,7 +29,7 @@ def study_table(study: Study) -> str:
     """What `study` prints and `table.md` holds."""
     blocks = [_headline(study), CONVENTIONS]
     if study.metrics.confusion is not None:
-        blocks.append(class_table(study.metrics, DECIMALS))
+        blocks.append(class_table(asdict(study.metrics), DECIMALS))
     blocks.append(_subsets(study))
     if study.public:
         blocks.append(public_table({"this study": study.public}))
@@ -38,12 +41,12 @@ def public_table(ours: dict[str, PublicScores]) -> str:
     networks = {f"{name}, published": one for name, one in PUBLISHED.items()}
     for name, both in ours.items():
         networks |= {name: both.image_by_image, f"{name}, the pixels of 8 images pooled": both.in_eights}
-    rows = [f"| {name} | {_shown(one)} |" for name, one in networks.items()]
+    rows = [[name, *_shown(one)] for name, one in networks.items()]
     lead = (
         "Mean ± standard deviation of three splits (ours is divided by 3; by what the published ones are, the table "
         "does not say), image by image, as the published pairs of IoU and F1 suggest:"
     )
-    return "\n".join([lead, "", "| network | IoU | F1 |", "|---|---|---|", *rows])
+    return "\n\n".join([lead, table(["network", "IoU", "F1"], rows)])
 
 
 def _headline(study: Study) -> str:
@@ -52,12 +55,8 @@ def _headline(study: Study) -> str:
     if study.undisputed is not None:
         columns.append(study.undisputed)
         titles.append(f"{UNDISPUTED}, n = {sum(study.subsets[UNDISPUTED].n.values())}")
-    rows = [
-        f"| {name.replace('_', ' ')} | {' | '.join(str(column[name]) for column in columns)} |"
-        for name in study.intervals
-    ]
-    header = [f"| score (95 % interval) | {' | '.join(titles)} |", f"|---|{'---|' * len(columns)}"]
-    return "\n".join([*header, *rows, *_without_surface(study.metrics)])
+    rows = [[name.replace("_", " "), *(str(column[name]) for column in columns)] for name in study.intervals]
+    return "\n\n".join([table(["score (95 % interval)", *titles], rows), *_without_surface(study.metrics)])
 
 
 def _counted(study: Study) -> str:
@@ -72,22 +71,22 @@ def _without_surface(metrics: Metrics) -> list[str]:
     if metrics.dice is None:
         return []
     left_out = sum(metrics.n.values()) - metrics.n_surface
-    return ["", f"HD95 and surface distance are means over the {metrics.n_surface} scores where both the true and the "
-            f"predicted mask have a lesion; in the other {left_out} one or both are empty."]  # fmt: skip
+    return [
+        f"HD95 and surface distance are means over the {metrics.n_surface} scores where both the true and the "
+        f"predicted mask have a lesion; in the other {left_out} one or both are empty."
+    ]
 
 
 def _subsets(study: Study) -> str:
     rows = [_row(name, metrics) for name, metrics in study.subsets.items()]
-    titles = " | ".join(name.replace("_", " ") for name in SUBSET_COLUMNS)
-    return "\n".join([f"| images | n | {titles} |", f"|---|---|{'---|' * len(SUBSET_COLUMNS)}", *rows])
+    return table(["images", "n", *(name.replace("_", " ") for name in SUBSET_COLUMNS)], rows)
 
 
-def _row(name: str, metrics: Metrics) -> str:
+def _row(name: str, metrics: Metrics) -> list[str]:
     values = headline(metrics)
-    cells = (number(values[column], DECIMALS) for column in SUBSET_COLUMNS)
-    return f"| {name} | {sum(metrics.n.values())} | {' | '.join(cells)} |"
+    return [name, str(sum(metrics.n.values())), *(number(values[column], DECIMALS) for column in SUBSET_COLUMNS)]
 
 
-def _shown(one: PublicScore) -> str:
+def _shown(one: PublicScore) -> list[str]:
     pairs = ((one.iou, one.iou_deviation), (one.f1, one.f1_deviation))
-    return " | ".join(f"{100 * mean:.2f} ± {100 * deviation:.2f}" for mean, deviation in pairs)
+    return [f"{100 * mean:.2f} ± {100 * deviation:.2f}" for mean, deviation in pairs]

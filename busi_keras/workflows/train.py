@@ -28,6 +28,7 @@ from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
 from busi_keras.models.backbone import weights_fingerprint
 from busi_keras.models.precision import in_float32
+from busi_keras.report.model_card import model_card
 from busi_keras.training.batches import load_arrays
 from busi_keras.training.calibrate import Calibration, calibrate
 from busi_keras.training.checkpoint import Progress
@@ -229,7 +230,7 @@ def _train(
         operating=_operating(evaluation, card.thresholds),
         intervals=_intervals(evaluation, parts[split.scored], near_duplicates, console),
     )
-    write_text(run.model_card_file, card.to_markdown())
+    write_text(run.model_card_file, model_card(card))
     save_model(model, card, run.model_file)
 
 

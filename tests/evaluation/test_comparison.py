@@ -9,6 +9,7 @@ import pytest
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.comparison import compare_studies
 from busi_keras.evaluation.study_folder import StudyFolder
+from busi_keras.report.comparison_table import comparison_table
 
 MakeStudy = Callable[..., Path]
 
@@ -42,9 +43,9 @@ def test_what_lies_between_two_studies_has_an_interval(studies: dict[str, Path])
     back = compare_studies(other, one, [], resamples=40)
     assert back.differences["lesion_dice"].interval.high == pytest.approx(-dice.interval.low)
     assert back.differences["lesion_dice"].better == "second"
-    assert "| lesion dice | 0.8" in found.table()
-    assert "| better |" in found.table().splitlines()[4]
-    assert "better has epochs 30, not 1" in found.table()
+    assert "| lesion dice | 0.8" in comparison_table(found)
+    assert "| better |" in comparison_table(found).splitlines()[4]
+    assert "better has epochs 30, not 1" in comparison_table(found)
 
 
 def test_studies_on_other_images_are_refused(studies: dict[str, Path]) -> None:
@@ -86,7 +87,7 @@ def test_images_with_and_without_near_duplicates_are_compared_apart(studies: dic
     duplicated = compare_studies(other, one, groups, resamples=5, duplicated=True)
     unique = compare_studies(other, one, groups, resamples=5, duplicated=False)
     assert (duplicated.n, unique.n) == (5, len(names) - 5)
-    assert "n = 5 with near-duplicates" in duplicated.table()
+    assert "n = 5 with near-duplicates" in comparison_table(duplicated)
     assert unique.to_json()["images"] == "without near-duplicates"
     with pytest.raises(UsageError, match="no image that both scored is with near-duplicates; compare all"):
         compare_studies(other, one, [], duplicated=True)

@@ -2,11 +2,11 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from busi_keras.card import CONVENTIONS
 from busi_keras.config import Experiment
 from busi_keras.data.marks import MARKED
 from busi_keras.evaluation.scores import ImageScore, Overlap
 from busi_keras.evaluation.study import SMALL_LESION, ExternalSource, sum_up
+from busi_keras.report.model_card import CONVENTIONS
 from busi_keras.report.study_table import study_table
 
 KFOLD = Experiment("multitask-cnn", "Dataset_BUSI_with_GT", protocol="kfold", folds=2)

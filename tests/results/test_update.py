@@ -110,16 +110,16 @@ def test_the_original_stands_beside_the_study_of_its_split(
     assert lines[2].endswith("| 0.650 | 0.556 | 0.910 | 0.900 |")
     assert lines[3].startswith(f"| seed-small, scored the same way | {dice} |")
     assert lines[4:] == [
-        "| its chosen epoch, 1, at the network's size | 0.600 | 0.300 | 0.200 | |",
-        "| its last epoch, 2, at the network's size | 0.400 | 0.300 | 0.200 | |",
+        "| its chosen epoch, 1, at the network's size | 0.600 | 0.300 | 0.200 |  |",
+        "| its last epoch, 2, at the network's size | 0.400 | 0.300 | 0.200 |  |",
     ]
 
     second = [{**one, "stage": "multitask-cnn-2", "val_dice": one["val_dice"] - 0.2} for one in (row, first)]
     rows = [first, row, *({**one, "epoch": epoch} for epoch, one in enumerate(second))]
     (study / "fold-0" / "history.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in rows))
     assert update.seed_table(tmp_path).splitlines()[4:] == [
-        "| its 2 networks alone, mean of the chosen epochs, 1, 2, at the network's size | 0.500 | 0.300 | 0.200 | |",
-        "| its 2 networks alone, mean of the last epochs, 2, 2, at the network's size | 0.400 | 0.300 | 0.200 | |",
+        "| its 2 networks alone, mean of the chosen epochs, 1, 2, at the network's size | 0.500 | 0.300 | 0.200 |  |",
+        "| its 2 networks alone, mean of the last epochs, 2, 2, at the network's size | 0.400 | 0.300 | 0.200 |  |",
     ]
 
 

@@ -19,8 +19,6 @@ from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import evaluate_records
 from results.made import MADE_FILE, made
 
-TAKEN = ("experiment.json", "split.json", "history.jsonl", "data.txt")
-
 
 def rescore(folder: Path, target: Path, data: str) -> None:
     """Scores a run's network with flips on its scored part and writes the result as a run without a model."""
@@ -31,8 +29,8 @@ def rescore(folder: Path, target: Path, data: str) -> None:
     with progress_bar(f"scoring {part} images of {folder.name}", len(records)) as advance:
         evaluation = evaluate_records(flipped, run.experiment, part, records, advance)
     target.mkdir(parents=True)
-    for name in TAKEN:
-        shutil.copy(folder / name, target / name)
+    for file in (run.experiment_file, run.split_file, run.history_file, run.data_file):
+        shutil.copy(file, target / file.name)
     (target / MADE_FILE).write_text(json.dumps(made(run) | {"scored_by": circumstances()["command"]}, indent=2) + "\n")
     Run(target).write_scores(evaluation.to_json(), evaluation.scores)
 

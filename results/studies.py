@@ -13,7 +13,7 @@ from busi_keras.errors import UsageError
 from busi_keras.evaluation.intervals import Interval, headline
 from busi_keras.evaluation.public_table import PublicScore, PublicScores
 from busi_keras.evaluation.scores import summarize
-from busi_keras.evaluation.study_folder import FOLD_FILES, StudyFolder
+from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.files import write_text
 from busi_keras.report.comparison_table import signed
 from busi_keras.report.markdown import table
@@ -88,10 +88,10 @@ def take_folds(study: StudyFolder, place: Path) -> None:
     for fold in study.finished():
         target = place / fold.folder.name
         target.mkdir(parents=True, exist_ok=True)
-        for name in FOLD_FILES:
-            shutil.copy(fold.folder / name, target / name)
+        for file in fold.numbers:
+            shutil.copy(file, target / file.name)
         run = Run(fold.folder)
-        write_text(target / "experiment.json", shared_experiment(run).to_json())
+        write_text(Run(target).experiment_file, shared_experiment(run).to_json())
         write_text(target / MADE_FILE, json.dumps(made(run), indent=2) + "\n")
 
 

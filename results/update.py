@@ -42,14 +42,13 @@ from results.studies import (  # noqa: E402
 
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
-NUMBERS = ("metrics.json", "predictions.csv", "history.jsonl", "split.json")
 AGAIN = "--again"
 PLOTS = ("history.png", "confusion.png", "roc.png", "reliability.png")
 
 
 def take(run: Run) -> Path:
     """Copies a finished run's numbers and plots of numbers into `results/NAME/`."""
-    files = [*(run.folder / name for name in NUMBERS), *(run.figures / name for name in PLOTS)]
+    files = [*run.numbers, *(run.figures / name for name in PLOTS)]
     if missing := [file for file in files if not file.is_file()]:
         raise UsageError(f"{run.folder} is no finished run: it has no {missing[0].name}; name a run or a study")
     if json.loads(run.metrics_file.read_text())["split"] != run.split.scored:
@@ -58,7 +57,7 @@ def take(run: Run) -> Path:
     folder.mkdir(exist_ok=True)
     for file in files:
         shutil.copy(file, folder / file.name)
-    write_text(folder / "experiment.json", shared_experiment(run).to_json())
+    write_text(Run(folder).experiment_file, shared_experiment(run).to_json())
     of_run = made(run)
     of_run["command"] += f" --run-dir runs/{folder.name}"
     write_text(folder / MADE_FILE, json.dumps(of_run, indent=2) + "\n")
@@ -102,8 +101,8 @@ def readme(text: str) -> str:
 
 
 def _row(folder: Path) -> list[str]:
-    experiment = json.loads((folder / "experiment.json").read_text())
-    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    experiment = json.loads(Run(folder).experiment_file.read_text())
+    metrics: dict[str, Any] = json.loads(Run(folder).metrics_file.read_text())
     stages = json.loads((folder / MADE_FILE).read_text())["epochs"].values()
     epochs = ", ".join(f"{stage['trained']} ({stage['chosen']})" for stage in stages)
     numbers = [metrics[name] for name in ("dice", "lesion_dice", "iou", "normal_clean", "accuracy", "macro_f1")]

@@ -19,14 +19,13 @@ from busi_keras.evaluation.predictions import read_predictions, write_prediction
 from busi_keras.evaluation.scores import ImageScore
 from busi_keras.evaluation.study import ExternalSource, Study, sum_up
 from busi_keras.files import replacing, write_text
+from busi_keras.run_files import RunFiles
 
 PARTITIONS = ("kfold", "leaky")
 """Protocols whose folds hold out each image once."""
-FOLD_FILES = ("metrics.json", "predictions.csv", "history.jsonl", "experiment.json", "split.json")
-"""What makes a fold finished."""
 
 
-class Fold:
+class Fold(RunFiles):
     """One fold: a run's folder, or what is left of one.
 
     Args:
@@ -34,25 +33,25 @@ class Fold:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.number = int(folder.name.removeprefix("fold-"))
 
     @property
     def begun(self) -> bool:
         """Whether there is something in it that belongs to an experiment."""
-        return (self.folder / "experiment.json").exists()
+        return self.experiment_file.exists()
 
     @property
     def finished(self) -> bool:
         """Whether it has all that a study needs of it; where it was trained also its network, which is written last."""
-        trained_here = (self.folder / "checkpoint").exists()
-        needed = (*FOLD_FILES, "model.keras") if trained_here else FOLD_FILES
-        return all((self.folder / name).exists() for name in needed)
+        trained_here = self.checkpoint_folder.exists()
+        needed = (*self.numbers, self.model_file) if trained_here else self.numbers
+        return all(file.exists() for file in needed)
 
     @cached_property
     def experiment(self) -> Experiment:
         """What it was asked to do."""
-        return Experiment.read(self.folder / "experiment.json")
+        return Experiment.read(self.experiment_file)
 
     def scores(self) -> list[ImageScore]:
         """Of the images that it holds out, in the split's order.
@@ -60,9 +59,9 @@ class Fold:
         Raises:
             UsageError: it was scored last on other images than those.
         """
-        split = Split.read(self.folder / "split.json")
+        split = Split.read(self.split_file)
         scored = self._scored_part()
-        scores = read_predictions(self.folder / "predictions.csv")
+        scores = read_predictions(self.predictions_file)
         if scored != split.scored or tuple(score.name for score in scores) != split.part(split.scored):
             raise UsageError(
                 f"{self.folder} was scored last on {scored} images that are not its {split.scored} part; "
@@ -72,14 +71,14 @@ class Fold:
 
     def epochs(self) -> dict[str, Any]:
         """Of each network that was trained, by its stage, what `chosen_and_last` gives."""
-        file = self.folder / "history.jsonl"
+        file = self.history_file
         try:
             return chosen_and_last([json.loads(line) for line in file.read_text().splitlines()])
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{file} is damaged ({error}); restore an intact copy, or train this fold again") from None
 
     def _scored_part(self) -> str:
-        file = self.folder / "metrics.json"
+        file = self.metrics_file
         try:
             return str(json.loads(file.read_text())["split"])
         except (ValueError, KeyError, TypeError) as error:
@@ -238,7 +237,7 @@ class StudyFolder:
                     f"{self.folder} has not scored the external folder yet; repeat its "
                     "study --protocol external --external FOLDER"
                 )
-            return {0: read_predictions(self.external / "predictions.csv")}
+            return {0: read_predictions(RunFiles(self.external).predictions_file)}
         scores = {fold: fold.scores() for fold in self.finished()}
         if self.experiment.protocol in PARTITIONS:
             _require_disjoint(scores)

@@ -6,6 +6,7 @@ from pathlib import Path
 from busi_keras.card import Card, read_card
 from busi_keras.errors import UsageError
 from busi_keras.inference.engine import Engine
+from busi_keras.run_files import network_file
 
 STANDALONE = (".onnx", ".xml", ".tflite")
 """Suffixes of what runs without Keras and TensorFlow."""
@@ -46,10 +47,10 @@ def open_model(path: Path) -> tuple[Engine, Card]:
 
         return SavedModelEngine.load(version)
 
-    model_file = path / "model.keras" if path.is_dir() else path
+    model_file = network_file(path)
     if path.is_dir() and not model_file.exists():
         raise UsageError(
-            f"{path} holds no model.keras; finish its training with --resume, or name another run or model"
+            f"{path} holds no {model_file.name}; finish its training with --resume, or name another run or model"
         )
     card = read_card(model_file)
     from busi_keras.inference.engines.keras import KerasEngine

@@ -6,40 +6,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from busi_keras.card import MODEL_CARD_FILE
 from busi_keras.config import Experiment
 from busi_keras.data.split import Split
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import write_predictions
 from busi_keras.evaluation.scores import ImageScore
 from busi_keras.files import UTF8, replacing, unfinished, write_text
+from busi_keras.run_files import RunFiles
 
 if TYPE_CHECKING:
     from busi_keras.training.checkpoint import Checkpoints
 
 
-class Run:
-    """The files of a run.
-
-    Args:
-        folder: `experiment.json`, `split.json`, `data.txt`, `history.jsonl`, `checkpoint/`, `model.keras`,
-            `metrics.json`, `predictions.csv`, `figures/`, `report.md`, `model_card.md` and `exported.txt` lie here.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.experiment_file = folder / "experiment.json"
-        self.split_file = folder / "split.json"
-        self.data_file = folder / "data.txt"
-        self.history_file = folder / "history.jsonl"
-        self.export_file = folder / "exported.txt"
-        self.model_file = folder / "model.keras"
-        self.metrics_file = folder / "metrics.json"
-        self.predictions_file = folder / "predictions.csv"
-        self.report_file = folder / "report.md"
-        self.model_card_file = folder / MODEL_CARD_FILE
-        self.figures = folder / "figures"
-        self.tensorboard = folder / "tensorboard"
+class Run(RunFiles):
+    """The files of a run, to be written and read."""
 
     @classmethod
     def open(cls, folder: Path, experiment: Experiment, resume: bool) -> "Run":
@@ -109,7 +89,7 @@ class Run:
             Checkpoints,
         )  # brings Keras along, which most that read a run do without
 
-        return Checkpoints(self.folder / "checkpoint", stage)
+        return Checkpoints(self.checkpoint_folder, stage)
 
     def write_history(self, rows: Sequence[dict[str, Any]]) -> None:
         """Replaces the history by these rows, a line of JSON each."""

@@ -12,6 +12,7 @@ from busi_keras.data.phantom import make_phantom
 from busi_keras.errors import UsageError
 from busi_keras.inference.formats import is_standalone
 from busi_keras.inference.predictor import Predictor
+from busi_keras.run_files import network_file
 
 LOADING, READY, FAILED = "loading", "ready", "failed"
 
@@ -100,7 +101,7 @@ def _load_own_copy(path: Path, load: Callable[[Path], Predictor]) -> Predictor:
 def model_files(path: Path) -> list[Path]:
     """The files that make a stored model: its one file, OpenVINO's two, a run's `model.keras`, a SavedModel's all."""
     if path.is_dir():
-        network = path / "model.keras"
+        network = network_file(path)
         return [network] if network.exists() else sorted(file for file in path.rglob("*") if file.is_file())
     files = [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
     return [file for file in files if file.exists()]

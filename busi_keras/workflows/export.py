@@ -11,6 +11,7 @@ from busi_keras.errors import UsageError
 from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file
 from busi_keras.export.saved_model import export_saved_model
 from busi_keras.imaging import Letterbox, read_image
+from busi_keras.run_files import network_file
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import stderr_console
 from busi_keras.workflows.data_set import part_records, records_of
@@ -45,7 +46,7 @@ def export_run(run: Path, export_format: str = SAVED_MODEL, output: Path | None 
     weight_bits = ENGINE_FILES[export_format].weight_bits if export_format in ENGINE_FILES else None
     if data != "auto" and not weight_bits:
         raise UsageError(f"--data is {data}, but only int8 formats use images; leave it out")
-    model_file = run / "model.keras" if run.is_dir() else run
+    model_file = network_file(run)
     if Run(run).experiment_file.exists() and not model_file.exists():
         raise UsageError(
             f"{run} has no finished model; finish its training: python cli.py train --run-dir {run} --resume"

@@ -15,6 +15,7 @@ from busi_keras.evaluation.study import ExternalSource
 from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.files import replacing_folder
 from busi_keras.inference.predictor import Predictor
+from busi_keras.run_files import RunFiles
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.data_set import records_of, usable
@@ -94,8 +95,9 @@ def score_external(study: StudyFolder, folder: Path, data: str = "auto") -> None
     with progress_bar(f"scoring images of {source.name}", len(chosen)) as advance:
         evaluation = evaluate_records(predictor, run.experiment, "external", chosen, advance)
     with replacing_folder(study.external) as part:
-        write_predictions(part / "predictions.csv", evaluation.scores)
-        (part / "metrics.json").write_text(json.dumps(evaluation.to_json(), indent=2) + "\n")
+        files = RunFiles(part)
+        write_predictions(files.predictions_file, evaluation.scores)
+        files.metrics_file.write_text(json.dumps(evaluation.to_json(), indent=2) + "\n")
         unusable = {record.name for record in records} - {record.name for record in good}
         kept = ExternalSource(source.name, found, tuple(left_out), tuple(sorted(unusable, key=natural_order)))
         (part / "source.json").write_text(json.dumps(asdict(kept), indent=1) + "\n")

@@ -49,7 +49,7 @@ def run_study(
 ) -> Studied:
     """Trains and scores every fold of a protocol, and sums up.
 
-    Folds that are there are gone on with; a finished one needs its numbers alone (`study_folder.FOLD_FILES`), not its
+    Folds that are there are gone on with; a finished one needs its numbers alone (`RunFiles.numbers`), not its
     network. New folds are trained as the first was, whatever the defaults are on this machine.
 
     Args:

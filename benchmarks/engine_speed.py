@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import circumstances, peak_megabytes, processor_seconds
+from machine import circumstances, peak_megabytes
 from PIL import Image
+from timed_process import TimedProcess, quiet_seconds, work_when_told
 
 from busi_keras.card import Card, attach_card
 from busi_keras.export.engine_file import ENGINE_FILES, export_engine_file
@@ -37,8 +38,6 @@ ENGINES = (SAVED_MODEL, KERAS, PEER, *ENGINE_FILES)
 SIZE, BATCH = 224, 8
 WARM_UP = 3
 CALIBRATION_IMAGES = 32
-QUIET = 0.05
-"""The share of the machine that other programs may use during an answer that counts."""
 PACKAGES = ("keras", "tensorflow", "torch", "onnxruntime", "openvino", "ai-edge-litert", "numpy")
 BUILD = """
 import sys
@@ -51,92 +50,52 @@ build_multitask(int(sys.argv[1]), "resnet50").save(sys.argv[2])
 
 @dataclass
 class Runner:
-    """A process that runs one engine on one core when told to."""
+    """A process that runs one engine on one core when told to; `times` are its answers by images in a batch."""
 
     name: str
-    process: subprocess.Popen[str]
-    times: dict[int, list[dict[str, float]]] = field(default_factory=dict)
-    peak_megabytes: float = 0.0
+    process: TimedProcess
+    times: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def start(cls, name: str, model: Path) -> "Runner":
         """Starts the process and waits until it has warmed up."""
-        command = [sys.executable, __file__, "--runner", name, str(model)]
         core = str(min(os.sched_getaffinity(0)))
+        command = ["taskset", "--cpu-list", core, sys.executable, __file__, "--runner", name, str(model)]
         threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-        environment = {**os.environ, **threads, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        process = subprocess.Popen(
-            ["taskset", "--cpu-list", core, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        runner = cls(name, process)
-        runner._answer()
-        return runner
+        return cls(name, TimedProcess(command, {**threads, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}))
 
     def ask(self, batch: int) -> None:
         """Runs a batch and keeps its time."""
-        assert self.process.stdin
-        busy, started = processor_seconds(), time.monotonic()
-        self.process.stdin.write(f"{batch}\n")
-        self.process.stdin.flush()
-        answer = self._answer()
-        available = (time.monotonic() - started) * (os.cpu_count() or 1)
-        others = (processor_seconds() - busy - answer["processor_seconds"]) / available
-        self.peak_megabytes = answer["peak_megabytes"]
-        row = {"seconds": answer["seconds"], "others": round(max(0.0, others), 3)}
-        self.times.setdefault(batch, []).append(row)
-
-    def quiet_times(self, batch: int) -> list[float]:
-        """Seconds of the answers that count."""
-        return [row["seconds"] for row in self.times.get(batch, ()) if row["others"] <= QUIET]
+        self.times.setdefault(batch, []).append(self.process.work(str(batch)))
 
     def result(self) -> dict[str, Any]:
         """Latency of one image, throughput of a batch, and memory."""
-        counted = {n: self.quiet_times(n) or [row["seconds"] for row in rows] for n, rows in self.times.items()}
+        quiet = {batch: quiet_seconds(rows) for batch, rows in self.times.items()}
+        counted = {batch: quiet[batch] or [row["seconds"] for row in rows] for batch, rows in self.times.items()}
         return {
             "median_ms": 1e3 * statistics.median(counted[1]),
             "percentile_95_ms": 1e3 * float(np.percentile(counted[1], 95)),
             f"images_per_second_batch_{BATCH}": BATCH / statistics.median(counted[BATCH]),
-            "peak_megabytes": self.peak_megabytes,
+            "peak_megabytes": self.times[BATCH][-1]["peak_megabytes"],
             "answers_counted": len(counted[1]),
             "answers": len(self.times[1]),
-            "quiet": bool(self.quiet_times(1) and self.quiet_times(BATCH)),
+            "quiet": bool(quiet[1] and quiet[BATCH]),
         }
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self.process.communicate()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ended with exit status {self.process.wait()}")
-        return json.loads(line)
 
 
 def serve(name: str, model: Path) -> None:
     """What a runner does: a batch for each line it reads, which says how many images."""
     run = engine(name, model)
     images = random_images(BATCH)
+
+    def work(count: str) -> dict[str, Any]:
+        run(images[: int(count)])
+        return {"peak_megabytes": peak_megabytes()}
+
     for _ in range(WARM_UP):
         run(images[:1])
     run(images)
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        batch = images[: int(line)]
-        wall, processor = time.perf_counter(), time.process_time()
-        run(batch)
-        answer = {
-            "seconds": time.perf_counter() - wall,
-            "processor_seconds": time.process_time() - processor,
-            "peak_megabytes": peak_megabytes(),
-        }
-        print(json.dumps(answer), flush=True)
+    work_when_told(work, {})
 
 
 def engine(name: str, model: Path) -> Callable[[np.ndarray], Any]:
@@ -233,7 +192,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             runner.ask(BATCH)
     results = {}
     for runner in runners:
-        runner.stop()
+        runner.process.stop()
         results[runner.name] = runner.result() | {"megabytes": megabytes(models[runner.name])}
     for result in results.values():
         result["time_ratio"] = result["median_ms"] / results[SAVED_MODEL]["median_ms"]

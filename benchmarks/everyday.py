@@ -25,6 +25,7 @@ from machine import circumstances
 from busi_keras.config import CLASSES
 from busi_keras.data.phantom import make_phantom
 from busi_keras.data.phantom_set import write_phantoms
+from busi_keras.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTS = 9
@@ -63,7 +64,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2))
     if options.output:
-        options.output.write_text(json.dumps(result, indent=2) + "\n")
+        write_text(options.output, json.dumps(result, indent=2) + "\n")
 
 
 def start_seconds(*arguments: str) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from machine import circumstances
 
 from busi_keras.config import Experiment
+from busi_keras.files import write_text
 from busi_keras.models import build
 from busi_keras.training.batches import Arrays, TrainingBatches
 from busi_keras.training.objective import Objective
@@ -51,7 +52,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2))
     if options.output:
-        options.output.write_text(json.dumps(result, indent=2) + "\n")
+        write_text(options.output, json.dumps(result, indent=2) + "\n")
 
 
 def median_seconds(count: int, work: Callable[[int], Any]) -> float:

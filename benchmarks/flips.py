@@ -12,6 +12,7 @@ from pathlib import Path
 
 from machine import circumstances
 
+from busi_keras.files import write_text
 from busi_keras.inference.predictor import Predictor
 from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
@@ -31,7 +32,7 @@ def rescore(folder: Path, target: Path, data: str) -> None:
     target.mkdir(parents=True)
     for file in (run.experiment_file, run.split_file, run.history_file, run.data_file):
         shutil.copy(file, target / file.name)
-    (target / MADE_FILE).write_text(json.dumps(made(run) | {"scored_by": circumstances()["command"]}, indent=2) + "\n")
+    write_text(target / MADE_FILE, json.dumps(made(run) | {"scored_by": circumstances()["command"]}, indent=2) + "\n")
     Run(target).write_scores(evaluation.to_json(), evaluation.scores)
 
 

@@ -25,6 +25,8 @@ from unittest.mock import MagicMock
 import numpy as np
 from machine import circumstances, processor_seconds
 
+from busi_keras.files import write_text
+
 OURS = {"busi_keras on tensorflow": "tensorflow", "busi_keras on jax": "jax", "busi_keras on torch": "torch"}
 PEERS = {"tf-keras-vis": "tensorflow", "pytorch-grad-cam": "torch"}
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "tf-keras-vis", "grad-cam")
@@ -57,7 +59,7 @@ def main() -> None:
     text = json.dumps(document, indent=2)
     print(text)
     if options.output:
-        options.output.write_text(text + "\n")
+        write_text(options.output, text + "\n")
 
 
 def _own_seconds() -> float:

@@ -16,6 +16,7 @@ import numpy as np
 from machine import circumstances
 
 from busi_keras.config import Experiment
+from busi_keras.files import write_text
 from busi_keras.models import build_unet
 from busi_keras.training.batches import Arrays
 from busi_keras.training.checkpoint import Checkpoints
@@ -69,7 +70,7 @@ def main() -> None:
     }
     print(json.dumps(result))
     if options.output:
-        options.output.write_text(json.dumps(result, indent=2) + "\n")
+        write_text(options.output, json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

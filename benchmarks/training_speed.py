@@ -14,9 +14,7 @@ no result.
 import argparse
 import importlib.metadata
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import circumstances, processor_seconds
+from machine import circumstances
+from timed_process import TimedProcess, quiet_seconds, work_when_told
+
+from busi_keras.files import write_text
 
 PEER = "pytorch"
 COMPOSED = "tensorflow-composed"
@@ -39,8 +40,6 @@ ENVIRONMENTS = {
 }
 BACKENDS = tuple(name for name in ENVIRONMENTS if name != PEER)
 WARM_UP_STEPS = 2
-QUIET = 0.05
-"""The share of the processor that other programs may use during a step that counts."""
 LEARNING_RATE = 1e-4
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
@@ -51,9 +50,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Runner:
     """A process that takes one training step when told to."""
 
-    name: str
-    process: subprocess.Popen[str]
-    parameters: int = 0
+    process: TimedProcess
     steps: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
@@ -61,34 +58,20 @@ class Runner:
         """Starts the process and waits until it has warmed up."""
         sizes = ["--batch-size", str(options.batch_size), "--image-size", str(options.image_size)]
         command = [sys.executable, __file__, "--runner", name, *sizes]
-        environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **ENVIRONMENTS[name]}
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        runner = cls(name, process)
-        runner.parameters = runner._answer()["parameters"]
-        return runner
+        return cls(TimedProcess(command, {"TF_CPP_MIN_LOG_LEVEL": "3"} | ENVIRONMENTS[name]))
+
+    @property
+    def parameters(self) -> int:
+        """How many are trained."""
+        return int(self.process.ready["parameters"])
 
     def step(self) -> None:
         """Takes one step and keeps its time."""
-        assert self.process.stdin
-        busy, started = processor_seconds(), time.monotonic()
-        self.process.stdin.write("step\n")
-        self.process.stdin.flush()
-        answer = self._answer()
-        available = (time.monotonic() - started) * (os.cpu_count() or 1)
-        others = (processor_seconds() - busy - answer["processor_seconds"]) / available
-        self.steps.append({"seconds": answer["seconds"], "others": round(max(0.0, others), 3)})
-
-    def stop(self) -> None:
-        """Ends the process."""
-        self.process.communicate()
-
-    def quiet_seconds(self) -> list[float]:
-        """The times of the steps that count."""
-        return [step["seconds"] for step in self.steps if step["others"] <= QUIET]
+        self.steps.append(self.process.work("step"))
 
     def result(self, images: int) -> dict[str, Any]:
         """Images a second, of the median counted step of `images` images."""
-        quiet = self.quiet_seconds()
+        quiet = quiet_seconds(self.steps)
         counted = quiet or [step["seconds"] for step in self.steps]
         return {
             "images_per_second": images / statistics.median(counted),
@@ -97,25 +80,18 @@ class Runner:
             "quiet": bool(quiet),
         }
 
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ended with exit status {self.process.wait()}; its error is above")
-        return json.loads(line)
-
 
 def run(name: str, batch: Batch) -> None:
     """What a runner does: says how many parameters it trains, then takes a step for each line it reads."""
     step, parameters = pytorch_step(batch) if name == PEER else keras_step(batch, fused=name != COMPOSED)
+
+    def work(_: str) -> dict[str, Any]:
+        step()
+        return {}
+
     for _ in range(WARM_UP_STEPS):
         step()
-    print(json.dumps({"parameters": parameters}), flush=True)
-    for _ in sys.stdin:
-        wall, processor = time.perf_counter(), time.process_time()
-        step()
-        answer = {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}
-        print(json.dumps(answer), flush=True)
+    work_when_told(work, {"parameters": parameters})
 
 
 def keras_step(batch: Batch, fused: bool) -> tuple[Callable[[], Any], int]:
@@ -178,11 +154,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     runners = [Runner.start(name, options) for name in (PEER, *options.backends)]
     assert len({runner.parameters for runner in runners}) == 1, "the peer is not the same network"
     deadline = time.monotonic() + options.seconds
-    while time.monotonic() < deadline and any(len(runner.quiet_seconds()) < options.steps for runner in runners):
+    while time.monotonic() < deadline and any(len(quiet_seconds(runner.steps)) < options.steps for runner in runners):
         for runner in runners:
             runner.step()
     for runner in runners:
-        runner.stop()
+        runner.process.stop()
     peer, *backends = (runner.result(options.batch_size) for runner in runners)
     for result in backends:
         result["ratio"] = result["images_per_second"] / peer["images_per_second"]
@@ -193,7 +169,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "trained_parameters": runners[0].parameters,
         "peer": peer,
         "backends": dict(zip(options.backends, backends, strict=True)),
-        "quiet": all(len(runner.quiet_seconds()) >= options.steps for runner in runners),
+        "quiet": all(len(quiet_seconds(runner.steps)) >= options.steps for runner in runners),
         "best_ratio": max(result["ratio"] for result in backends),
     }
 
@@ -225,8 +201,7 @@ def main() -> None:
     results = measure(options)
     print(table(results))
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(results, indent=2) + "\n")
+        write_text(options.output, json.dumps(results, indent=2) + "\n")
     if not results["quiet"]:
         raise SystemExit("the machine was never quiet: no result; end the other programs, or give more --seconds")
 

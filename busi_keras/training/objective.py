@@ -63,6 +63,15 @@ class Objective(keras.Model):
             outputs["evidence"] = ops.matmul(ops.cast(outputs.pop("features"), "float32"), dense.kernel)
         return {**outputs, "true_mask": masks, "true_label": inputs["label"]}
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of the step before; only PyTorch keeps any, and Keras calls this there alone.
+
+        `torch.nn.Module.zero_grad` would leave out the label head's: Keras files a module's parameters by their paths,
+        and both heads' last layers have the path `logits/kernel`.
+        """
+        for variable in self.trainable_variables:
+            variable.value.grad = None
+
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:

@@ -39,6 +39,24 @@ def squares(count: int = 48) -> dict[str, np.ndarray]:
     return {"image": images, "mask": masks, "label": labels.astype(np.int32)}
 
 
+def test_a_step_knows_nothing_of_the_gradients_before_it() -> None:
+    objective = Objective(small_network(), "dice-bce", 1.0, 1.0, 0.0, (1.0, 1.0, 1.0))
+    for layer in objective.network.get_layer("label_head").layers:
+        if isinstance(layer, layers.Dropout):
+            layer.rate = 0.0
+    objective.compile(optimizer=keras.optimizers.SGD(1e-4))
+    batch = squares(16)
+    before = [keras.ops.convert_to_numpy(one).copy() for one in objective.trainable_variables]
+    steps = []
+    for _ in range(3):
+        objective.train_on_batch(batch)
+        after = [keras.ops.convert_to_numpy(one).copy() for one in objective.trainable_variables]
+        steps.append([b - a for a, b in zip(before, after, strict=True)])
+        before = after
+    for first, third in zip(steps[0], steps[2], strict=True):  # hardly a way down the slope: all steps are alike
+        np.testing.assert_allclose(np.linalg.norm(third), np.linalg.norm(first), rtol=0.2)
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_the_heat_map_comes_to_lie_on_the_lesion_where_that_is_asked_for(weight: float) -> None:
     objective = Objective(small_network(), "dice-bce", 1.0, 1.0, weight, (1.0, 1.0, 1.0))

@@ -18,7 +18,7 @@ from busi_keras.config import CLASSES, NORMAL
 from busi_keras.data.phantom_set import INFO_FILE
 from busi_keras.errors import UsageError
 from busi_keras.files import held, replacing, write_text
-from busi_keras.imaging import encode_png, pixels_digest
+from busi_keras.imaging import encode_png, pixels_digest, read_image
 
 INDEX_FILE = "corrections.json"
 PHANTOMS_FOLDER = "phantoms"
@@ -69,7 +69,7 @@ def check_correction(label: str, mask: np.ndarray) -> None:
 def save_correction(
     folder: Path, image: np.ndarray, mask: np.ndarray, label: str, provenance: Provenance, phantom: bool = False
 ) -> Path:
-    """Writes an image and its mask; a pair of the same pixels that was saved before gives way.
+    """Writes an image and its mask; a pair of the same pixels that was saved before gives way, if it is still there.
 
     Who saves to the same folder at the same time waits; on Windows, who does so in the same process.
 
@@ -94,19 +94,16 @@ def save_correction(
         target = folder / PHANTOMS_FOLDER if phantom else folder
         pixels = pixels_digest(image)
         index = _read_index(target)
-        before = index.get(pixels)
-        if before is not None and Path(before["file"]).parent.name == label:
-            file = target / before["file"]
-        else:
-            file = _new_name(target / label, label)
+        before = _before(target, index, pixels)
+        file = before if before is not None and before.parent.name == label else _new_name(target / label, label)
         known = {name: value for name, value in asdict(provenance).items() if value is not None}
         index[pixels] = {"file": str(file.relative_to(target)), "label": label, **known}
         with _pair(file, image, mask):
             if phantom:
                 write_text(target / INFO_FILE, json.dumps({"corrected": len(index)}) + "\n")
             write_text(target / INDEX_FILE, json.dumps(index, indent=2) + "\n")
-        if before is not None and target / before["file"] != file:
-            _remove_pair(target / before["file"])
+        if before is not None and before != file:
+            _remove_pair(before)
         return file.relative_to(folder)
 
 
@@ -137,6 +134,17 @@ def _read_index(folder: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise UnreadableIndexError(f"{folder / INDEX_FILE} cannot be read ({error}); move it away") from None
+
+
+def _before(folder: Path, index: dict[str, Any], pixels: str) -> Path | None:
+    """Where an image of these pixels was saved before; None where it was not, or its file holds others by now."""
+    if pixels not in index:
+        return None
+    file = folder / index[pixels]["file"]
+    try:
+        return file if pixels_digest(read_image(file)) == pixels else None
+    except UsageError:
+        return None
 
 
 def _new_name(folder: Path, label: str) -> Path:

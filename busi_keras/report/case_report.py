@@ -42,6 +42,9 @@ class Threshold:
     name: str
     value: float
 
+    def __str__(self) -> str:
+        return f"{self.name}, {self.value:.1%}"
+
     def suspicious(self, prediction: Prediction) -> bool:
         """Whether an image is at or beyond it."""
         return prediction.probabilities[MALIGNANT] >= self.value
@@ -196,8 +199,15 @@ class CaseReport:
 
     def _provenance(self) -> list[str]:
         height, width = self.image.shape[:2]
+        size = f"{width} x {height} px"
+        if self.scan_area:
+            x0, y0, x1, y1 = self.scan_area.box
+            size = (
+                f"{self.scan_area.columns} x {self.scan_area.rows} px; shown is what is scanned, x {x0}-{x1}, "
+                f"y {y0}-{y1}, and lesions are counted from its corner"
+            )
         return [
-            *_wrapped(f"File: {self.name}, {width} x {height} px"),
+            *_wrapped(f"File: {self.name}, {size}"),
             *_wrapped(f"Model: {self.model}"),
             f"Software: {self.software}",
             f"Date: {self.date}",

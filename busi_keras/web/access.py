@@ -131,7 +131,9 @@ class Guard:
             return _refuse(421, "this server does not answer to that host name")
         origin = headers.get("origin")
         if scope["method"] not in READING and origin is not None and _split(origin).netloc != host:
-            return _refuse(403, "this request comes from another site")
+            return _refuse(
+                403, "this request comes from another site, or a proxy does not pass on the Host that it was sent to"
+            )
         path = scope["path"]
         longest = _longest_body(path)
         announced = headers.get("content-length", "0")

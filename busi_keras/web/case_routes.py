@@ -32,7 +32,16 @@ from busi_keras.web.sessions import NotThereError
 from busi_keras.workflows.predict_dicom import predicted_frame
 
 COLUMNS = (
-    *("file", "frame", "label", *(f"p_{name}" for name in CLASSES), "suspicious", "lesions", "largest_box"),
+    *(
+        "file",
+        "frame",
+        "label",
+        *(f"p_{name}" for name in CLASSES),
+        "suspicious",
+        "threshold",
+        "lesions",
+        "largest_box",
+    ),
     *("largest_area_px", "largest_width", "largest_height", "largest_area", "size_unit"),
     *("corrected_label", "novelty", "warnings", "model", "outlined_by", "intended_use"),
 )
@@ -160,8 +169,10 @@ def dicom_results(key: str, service: TheService, session: TheSession) -> Respons
 @router.put(
     "/{key}/correction",
     responses=NOT_THERE
+    | BUSY
     | {
         422: {"model": ErrorAnswer, "description": "It contradicts itself."},
+        500: {"model": ErrorAnswer, "description": "What was noted of earlier corrections cannot be read."},
         507: {"model": ErrorAnswer, "description": "There is no room for it; nothing was saved."},
     },
 )
@@ -251,9 +262,9 @@ def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]
         case.frame + 1,
         found.label,
         *(f"{p:.6f}" for p in found.probabilities),
-        "" if threshold is None else ("yes" if threshold.suspicious(found) else "no"),
+        *(("", "") if threshold is None else ("yes" if threshold.suspicious(found) else "no", str(threshold))),
         len(lesions),
-        " ".join(map(str, largest.box)) if largest else "",
+        " ".join(map(str, _in_frame(largest.box, case))) if largest else "",
         largest.area_px if largest else "",
         *((f"{size.width:.1f}", f"{size.height:.1f}", f"{size.area:.1f}", size.unit) if size else ("",) * 4),
         case.correction.label if case.correction else "",
@@ -263,6 +274,13 @@ def _row(case: Case, threshold: Threshold | None, model: str) -> tuple[Any, ...]
         "model" if readers is None else "reader",
         RESEARCH_USE,
     )
+
+
+def _in_frame(box: tuple[int, int, int, int], case: Case) -> tuple[int, int, int, int]:
+    """A box in pixels of the file's frame, as `predict` writes it."""
+    left, top = case.scan_area.box[:2] if case.scan_area else (0, 0)
+    x0, y0, x1, y1 = box
+    return left + x0, top + y0, left + x1, top + y1
 
 
 def _colours() -> np.ndarray:

@@ -95,7 +95,7 @@ def example(index: int, service: TheService) -> Response:
 
 @router.post("/api/login", status_code=204, responses={401: {"model": ErrorAnswer}}, tags=["session"])
 async def sign_in(given: SignIn, request: Request, service: TheService) -> Response:
-    """Sign in: starts a session."""
+    """Sign in: starts a session; who is signed in already keeps theirs, with all that is in it."""
     if service.door is not None and not await service.door.opens(given.user, given.password):
         return JSONResponse({"error": "this user and password do not match; try again"}, 401)
     return _started(service, request, signed_in=True)
@@ -109,8 +109,6 @@ def keep_session(session: TheSession) -> None:
 @router.post("/api/session", status_code=204, tags=["session"])
 async def start_session(request: Request, service: TheService) -> Response:
     """Start a session, or keep the one there is: it holds uploads and cases until it ends."""
-    if service.sessions.find(request.cookies.get(service.settings.cookie)) is not None:
-        return Response(status_code=204)
     return _started(service, request, signed_in=False)
 
 
@@ -125,7 +123,9 @@ async def end_session(service: TheService, session: TheSession) -> Response:
 
 def _started(service: Service, request: Request, signed_in: bool) -> Response:
     before: Session | None = service.sessions.find(request.cookies.get(service.settings.cookie))
-    if before is not None:
+    if before is not None and (before.signed_in or not signed_in):
+        return Response(status_code=204)
+    if before is not None:  # its token was given out before the password, perhaps to another
         service.sessions.end(before)
     session = service.sessions.start(signed_in)
     options: dict[str, Any] = {"httponly": True, "samesite": "strict", "secure": request.url.scheme == "https"}

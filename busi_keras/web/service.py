@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,20 +113,17 @@ class Service:
             NotReadyError, QueueFullError: try again later.
             UsageError: the frame cannot be decoded.
         """
-        try:
-            place = self.queue.place(frames.pixels)
-            place.__enter__()
-        except QueueFullError:
-            self.metrics.queue_full.inc()
-            raise
-        try:
+        with ExitStack() as until_done:
+            try:
+                until_done.enter_context(self.queue.place(frames.pixels))
+            except QueueFullError:
+                self.metrics.queue_full.inc()
+                raise
             frame = await in_thread(frames.read, index)
             submitted = self.queue.submit(frame.image)
             prediction = await _ended(asyncio.wrap_future(submitted), submitted.cancel)
             self.metrics.predictions.labels(prediction.label).inc()
             yield frame, prediction
-        finally:
-            place.__exit__(None, None, None)
 
     @property
     def thresholds(self) -> list[Threshold]:

@@ -66,6 +66,22 @@ def test_phantoms_make_a_data_set_of_their_own_that_says_so(tmp_path: Path) -> N
         read_busi(tmp_path)
 
 
+def test_a_place_that_another_image_has_taken_is_left_to_it(tmp_path: Path) -> None:
+    (first, mask), (second, _) = pair(10), pair(20)
+    file = tmp_path / save_correction(tmp_path, first, mask, "benign", BEFORE)
+    file.unlink()
+    file.with_name("benign (1)_mask.png").unlink()
+    assert tmp_path / save_correction(tmp_path, second, mask, "benign", BEFORE) == file
+    other = np.roll(mask, 3)
+    assert save_correction(tmp_path, first, other, "malignant", BEFORE) == Path("malignant/malignant (1).png")
+    assert save_correction(tmp_path, first, other, "benign", BEFORE) == Path("benign/benign (2).png")
+    records = read_busi(tmp_path)
+    assert [record.name for record in records] == ["benign/benign (1).png", "benign/benign (2).png"]
+    assert (read_sample(records[0]).image == 20).all()
+    assert (read_sample(records[0]).mask == mask).all()
+    assert (read_sample(records[1]).mask == other).all()
+
+
 def test_what_a_kill_left_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "benign").mkdir()
     (tmp_path / "benign" / "benign (1)_mask.png").write_bytes(b"")

@@ -1,9 +1,10 @@
 """DICOM dropped on the page: frames cut to the scanned area, sizes in mm, and nothing of the patient."""
 
+import csv
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,9 @@ def test_frames_of_a_cine_are_cut_to_the_scanned_area_and_measured_in_mm(
     report = client.get(f"/api/cases/{cases[0]['key']}/report.json").json()
     assert (report["scan_area"], report["frame_width"], report["frame_height"]) == ([20, 10, 110, 80], 120, 90)
     assert empty["lesions"] == []
+    row = next(csv.DictReader(StringIO(client.get("/api/cases.csv").text)))
+    x0, y0, x1, y1 = found["lesions"][0]["box"]
+    assert row["largest_box"] == f"{x0 + 20} {y0 + 10} {x1 + 20} {y1 + 10}"  # of the file's frame
     assert any("burnt-in annotation" in warning for warning in found["warnings"])
     text = str(cases)
     assert not [word for word in patient if word in text]

@@ -72,6 +72,7 @@ def test_the_table_stands_by_malignancy_and_a_name_is_no_formula(client: TestCli
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["file"] for row in rows] == ["'=cmd().png", "weak.png"]
     assert [row["suspicious"] for row in rows] == ["yes", "no"]
+    assert {row["threshold"] for row in rows} == {"balanced, 75.0%"}
     assert [row["frame"] for row in rows] == ["1", "1"]
     assert "attachment" in answer.headers["content-disposition"]
     answer = client.get("/api/cases.csv?threshold=none")

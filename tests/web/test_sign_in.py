@@ -39,6 +39,11 @@ def test_signing_in_and_out(guarded: TestClient) -> None:
     assert guarded.post("/api/login", json={"user": "reader", "password": "correct horse"}).status_code == 204
     assert guarded.get("/api/model").json()["signed_in"] is True
     assert guarded.get("/api/cases").json() == []
+    token = guarded.cookies["busi_keras"]
+    again = guarded.post("/api/login", json={"user": "reader", "password": "correct horse"})
+    assert (again.status_code, guarded.cookies["busi_keras"]) == (204, token)  # its images stay
+    assert guarded.post("/api/session").status_code == 204
+    assert (guarded.cookies["busi_keras"], guarded.get("/api/cases").status_code) == (token, 200)
     assert guarded.delete("/api/session").status_code == 204
     assert guarded.get("/api/model").status_code == 401
 

@@ -22,7 +22,7 @@ export async function ask(path, options = {}) {
     const answer = await reach(path, options);
     if (answer.ok) return answer;
     if (answer.status === 401) {
-      location.replace("/login");
+      location.replace("/login?ended");
       throw new ServerError("sign in again", 401);
     }
     const sentence = await sentenceOf(answer);

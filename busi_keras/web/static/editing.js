@@ -5,7 +5,10 @@ import { $ } from "./writing.js";
 /** @param {import("./editor.js").MaskEditor} editor */
 export function connectEditing(editor) {
   $("edit-mask").addEventListener("click", () => (editor.on ? leaveEditing(editor) : enterEditing(editor)));
-  $("edit-done").addEventListener("click", () => leaveEditing(editor));
+  $("edit-done").addEventListener("click", () => {
+    leaveEditing(editor);
+    $("edit-mask").focus();
+  });
   $("undo").addEventListener("click", () => editor.undo());
   $("clear-mask").addEventListener("click", () => editor.clear());
   $("reset-mask").addEventListener("click", () => editor.reset());

@@ -1,6 +1,7 @@
 // A brush on the mask: with a pointer, or with the keyboard.
 
 import { contour } from "./contour.js";
+import { say } from "./writing.js";
 
 const KEPT_STEPS = 30;
 const KEPT_BYTES = 64_000_000;
@@ -58,7 +59,7 @@ export class MaskEditor {
 
   stop() {
     this.on = false;
-    this.painting = false;
+    this.painting = this.viewer.filled = false;
     this.viewer.pointer.release();
     this.viewer.cursor = null;
     this.viewer.canvas.classList.remove("editing");
@@ -138,17 +139,25 @@ export class MaskEditor {
       if (this.painting) this.#stroke([x, y], to);
       this.viewer.draw();
     } else if (event.key === " ") {
-      this.painting = !this.painting;
-      if (this.painting) {
-        this.#keep();
-        this.#stroke([x, y], [x, y]);
-      }
+      if (!event.repeat) this.#paint(!this.painting);
     } else if (event.key === "z" && (event.ctrlKey || event.metaKey)) {
       this.undo();
     } else {
       return;
     }
     event.preventDefault();
+  }
+
+  /** Starts or stops painting with the keys. */
+  #paint(painting) {
+    this.painting = this.viewer.filled = painting;
+    say(painting ? "Painting" : "Not painting");
+    if (painting) {
+      const [x, y] = this.viewer.cursor;
+      this.#keep();
+      this.#stroke([x, y], [x, y]);
+    }
+    this.viewer.draw();
   }
 
   /** Sets all pixels whose centres are within the brush's radius of a line. */

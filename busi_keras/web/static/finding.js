@@ -12,7 +12,7 @@ const MEANINGS = {
 /**
  * Shows all but the image.
  * @param {object} one a case.
- * @param {{name: string, value: number, done: string}[]} thresholds most sensitive first.
+ * @param {{name: string, value: number, done: string}[] | null} thresholds most sensitive first; null while the model is not known.
  * @param {{name: string, value: number} | null} active the one in force.
  */
 export function showFinding(one, thresholds, active) {
@@ -42,7 +42,7 @@ export function showClass(one, thresholds, active) {
     fill.style.width = `${100 * share}%`;
     track.append(fill);
     if (name === "malignant") {
-      for (const one of thresholds) {
+      for (const one of thresholds ?? []) {
         const mark = element("span", one === active ? "mark active" : "mark");
         mark.style.left = `${100 * one.value}%`;
         mark.title = `${one.name}: ${percent(one.value)}`;
@@ -61,7 +61,9 @@ function showVerdict(one, thresholds, active) {
   $("verdict").hidden = !active;
   const slider = $("sensitivity");
   if (!active) {
-    $("sensitivity-note").textContent = "This model has no operating thresholds: its validation images were all malignant, or none were.";
+    $("sensitivity-note").textContent = thresholds
+      ? "This model has no operating thresholds: its validation images were all malignant, or none were."
+      : "The model and its thresholds are not known yet.";
     slider.setAttribute("aria-valuetext", "no thresholds");
     return;
   }

@@ -3,6 +3,8 @@
 const form = document.getElementById("sign-in");
 const wrong = document.getElementById("wrong");
 
+document.getElementById("ended").hidden = location.search !== "?ended";
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");

@@ -29,7 +29,7 @@ export function showModel(model, thresholds) {
     ? "Saved as image, mask and class for the next training. The image is saved as shown: check that no name is visible in it."
     : "This server uses corrections only in the report. To save them for training, start it with --corrections FOLDER.";
   $("model-warnings").replaceChildren(...model.warnings.map((text) => warning(`this model was ${text}`)));
-  notice(...model.notices);
+  notice("model", ...model.notices);
   showAbout(model, thresholds);
 }
 

@@ -20,7 +20,7 @@ const HALF = 127.5;
 
 const cases = new Map();
 let model = null;
-let thresholds = []; // {name, value, done}, most sensitive first
+let thresholds = null; // {name, value, done}, most sensitive first; null while the model is not known
 let openCase = null;
 let opening = new AbortController();
 let editable = null; // the case whose mask the editor holds
@@ -47,29 +47,35 @@ await start();
 async function start() {
   connectControls();
   connectIntake();
+  await begin();
+  setTimeout(keepAlive, KEEP_ALIVE_MS);
+}
+
+/** A session, and the model with what the session holds, where that is not known yet; what fails is tried again with the next keep-alive. */
+async function begin() {
   try {
     await ask("/api/session", { method: "POST" });
-    model = await loadedModel();
-    modelLoaded();
-    for (const one of await (await ask("/api/cases")).json()) cases.set(one.key, one);
-    showTable();
-    if (openCase) {
-      showClass(openCase, thresholds, threshold());
-      showNoName(openCase);
-    } else if (cases.size) open(table.sorted[0]);
+    if (!model) await load();
+    notice("connection");
   } catch (error) {
-    notice(error.message);
+    notice("connection", error.message);
   }
-  setInterval(keepAlive, KEEP_ALIVE_MS);
 }
 
 // ---- the model ----
 
-async function loadedModel() {
-  const waiting = () => notice("The model is loading. Images you drop now will wait for it.");
+async function load() {
+  const waiting = () => notice("model", "The model is loading. Images you drop now will wait for it.");
   const found = await (await ask("/api/model", { waiting })).json();
-  notice();
-  return found;
+  const earlier = await (await ask("/api/cases")).json();
+  model = found;
+  modelLoaded();
+  for (const one of earlier) if (!cases.has(one.key)) cases.set(one.key, one);
+  showTable();
+  if (openCase) {
+    showClass(openCase, thresholds, threshold());
+    showNoName(openCase);
+  } else if (cases.size) open(table.sorted[0]);
 }
 
 function modelLoaded() {
@@ -80,14 +86,19 @@ function modelLoaded() {
 
 /** The session lives as long as the page is open; and the model's file may change meanwhile. */
 async function keepAlive() {
-  if (!model) return;
+  await (model ? lookAgain() : begin());
+  setTimeout(keepAlive, KEEP_ALIVE_MS);
+}
+
+async function lookAgain() {
   try {
     await ask("/api/session");
-    model.notices = (await (await ask("/api/model")).json()).notices;
-    notice(...model.notices);
+    const { notices } = await (await ask("/api/model")).json();
+    notice("model", ...notices);
+    notice("connection");
   } catch (error) {
-    if (sessionEnded(error)) ended();
-    else notice(...(model?.notices ?? []), error.message);
+    if (sessionEnded(error)) await ended();
+    else notice("connection", error.message);
   }
 }
 
@@ -95,8 +106,8 @@ async function ended() {
   cases.clear();
   close();
   showTable();
-  notice(...model.notices, "The session has ended, and its images were removed. Drop them again.");
-  await ask("/api/session", { method: "POST" });
+  notice("message", "The session has ended, and its images were removed. Drop them again.");
+  await begin();
 }
 
 // ---- files ----
@@ -122,6 +133,7 @@ function connectIntake() {
 
 function add(files, unread = []) {
   if (!files.length && !unread.length) return;
+  notice("message");
   $("refused").replaceChildren();
   unread.forEach(showRefused);
   if (!files.length || !$("every").reportValidity()) return;
@@ -136,6 +148,7 @@ async function open(one) {
   const { signal } = opening;
   openCase = one;
   editable = null;
+  notice("message");
   blank("The image is being loaded");
   allowCorrection();
   document.body.classList.add("has-case");
@@ -185,7 +198,7 @@ function sayClass(one) {
 function failed(error) {
   if (error.name === "AbortError") return;
   if (sessionEnded(error)) ended();
-  else notice(...(model?.notices ?? []), error.message);
+  else notice("message", error.message);
 }
 
 async function showPixels(one, signal) {
@@ -303,6 +316,9 @@ function connectControls() {
   $("end-session").addEventListener("click", endSession);
   $("remove-case").addEventListener("click", removeCase);
   connectEditing(editor);
+  window.addEventListener("beforeunload", (event) => {
+    if (editor.edited || intake.busy) event.preventDefault();
+  });
   $("save-correction").addEventListener("click", saveCorrection);
   const rows = $("lesions").tBodies[0];
   const highlight = (event) => viewer.highlight((event.target.closest("tr")?.rowIndex ?? 0) - 1);
@@ -311,7 +327,7 @@ function connectControls() {
 }
 
 function threshold() {
-  return thresholds[Number($("sensitivity").value)] ?? null;
+  return thresholds?.[Number($("sensitivity").value)] ?? null;
 }
 
 async function saveCorrection() {
@@ -335,7 +351,7 @@ async function saveCorrection() {
   } catch (error) {
     if (sessionEnded(error)) ended();
     else if (one === openCase) outcome(sentence(error.message), true);
-    else notice(...(model?.notices ?? []), `${one.name}: ${error.message}`);
+    else notice("message", `${one.name}: ${error.message}`);
   } finally {
     saving = false;
     allowCorrection();
@@ -386,6 +402,10 @@ async function removeCase() {
   }
   const index = table.sorted.findIndex((one) => one.key === key);
   cases.delete(key);
+  if (openCase?.key !== key) { // the reader has gone on
+    showTable();
+    return;
+  }
   const next = table.sorted[index + 1] ?? table.sorted[index - 1];
   close();
   showTable();
@@ -393,7 +413,9 @@ async function removeCase() {
 }
 
 async function endSession() {
+  if (cases.size && !confirm("Its images and what you recorded of them are removed. End the session?")) return;
   intake.cancel();
+  close();
   await ask("/api/session", { method: "DELETE" }).catch(() => {});
   location.reload();
 }

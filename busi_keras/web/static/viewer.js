@@ -18,6 +18,7 @@ export class Viewer {
     this.pointer = new OnePointer(canvas);
     this.image = null;
     this.cursor = null; // the brush, while one edits
+    this.filled = false; // the brush, while it paints with the keys
     this.scale = 1;
     this.left = 0;
     this.top = 0;
@@ -137,6 +138,8 @@ export class Viewer {
       const [x, y, radius] = this.cursor;
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.fillStyle = "rgb(255 255 255 / 35%)";
+      if (this.filled) context.fill();
       this.#line(() => context.stroke(), "#ffffff", 1.5);
     }
   }

@@ -2,11 +2,18 @@
 
 export const $ = (id) => document.getElementById(id);
 
-/** Sentences at the top of the page, read aloud when they change. */
-export function notice(...sentences) {
+const standing = { model: [], connection: [], message: [] };
+
+/**
+ * Sentences at the top of the page, read aloud when they change.
+ * @param {keyof typeof standing} about what was said of it before goes; what is said of the others stays.
+ */
+export function notice(about, ...sentences) {
+  standing[about] = sentences.map(sentence);
+  const lines = Object.values(standing).flat();
   const shown = [...$("notices").children].map((line) => line.textContent);
-  if (shown.join() === sentences.map(sentence).join()) return;
-  $("notices").replaceChildren(...sentences.map((text) => element("p", "notice strong", sentence(text))));
+  if (shown.join() === lines.join()) return;
+  $("notices").replaceChildren(...lines.map((text) => element("p", "notice strong", text)));
 }
 
 export function warning(text) {

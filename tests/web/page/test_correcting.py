@@ -85,6 +85,11 @@ def test_changes_to_a_mask_go_only_when_the_reader_says_so(page: Page, tmp_path:
         page.get_by_role("button", name=name).click()
         expect(page.locator("#case-name")).to_have_text("first.png")
     assert asked == ["You changed the mask and did not save it. Discard the changes?"] * 3
+    page.get_by_role("button", name="End session").click()
+    assert asked.pop().endswith("End the session?")
+    page.get_by_role("link", name="API").click()
+    expect(page.locator("#case-name")).to_have_text("first.png")
+    assert asked.pop() == ""  # the browser asks in its own words
     assert has_blue(canvas(page), 66, 74)
     discard = True
     page.get_by_role("button", name="Next image").click()
@@ -92,6 +97,26 @@ def test_changes_to_a_mask_go_only_when_the_reader_says_so(page: Page, tmp_path:
     page.get_by_role("button", name="Previous image").click()
     shown(page, "first.png")
     assert len(asked) == 4
+
+
+def test_the_image_that_one_has_gone_on_to_stays_open_when_the_one_before_is_removed(
+    page: Page, tmp_path: Path
+) -> None:
+    for name, brightness in (("first.png", 250), ("second.png", 200)):
+        drop(page, write(tmp_path, name, brightness))
+        shown(page, name)
+    held: list[Route] = []
+    page.route("**/api/cases/*", lambda route: held.append(route))
+    page.get_by_role("button", name="Remove image").click()
+    page.get_by_role("button", name="Next image").click()
+    shown(page, "first.png")
+    page.get_by_role("button", name="Edit mask").click()
+    page.mouse.click(*on_screen(page, 95, 30))
+    [removal] = held
+    removal.continue_()
+    expect(page.locator("#turn")).to_be_hidden()
+    expect(page.locator("#case-name")).to_have_text("first.png")
+    assert has_blue(canvas(page), 66, 74)
 
 
 def test_a_second_pointer_does_not_draw_along(page: Page, tmp_path: Path) -> None:
@@ -128,10 +153,17 @@ def test_a_mask_is_drawn_with_the_keyboard(page: Page, tmp_path: Path) -> None:
     page.locator("#clear-mask").focus()
     page.keyboard.press("Enter")
     page.locator("#canvas").focus()
-    page.keyboard.press("Space")
+    for _ in range(2):
+        page.keyboard.down("Space")  # the second time it repeats, as of a key that is held
+    expect(page.locator("#said")).to_have_text("Painting")
+    page.keyboard.up("Space")
     for _ in range(3):
         page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Space")
+    expect(page.locator("#said")).to_have_text("Not painting")
+    page.get_by_role("button", name="Done").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#edit-mask")).to_be_focused()
     page.locator("#save-correction").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#correction-outcome")).to_have_text("Saved as malignant/malignant (1).png.")

@@ -154,6 +154,10 @@ def test_an_example_is_clicked_and_says_that_it_is_a_phantom(page: Page) -> None
     expect(page.locator("#phantom")).to_contain_text("Phantom: a synthetic image")
     page.reload()
     expect(page.locator("#case-name")).to_have_text("phantom benign 1.png")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.get_by_role("button", name="End session").click()
+    expect(page.locator("#case-name")).to_have_text("phantom benign 1.png")
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="End session").click()
     expect(page.locator("#case")).to_be_hidden()
     expect(page.locator("#examples button")).to_have_count(6)
@@ -237,6 +241,63 @@ def test_signing_in_with_a_wrong_and_a_right_password(
     assert "correct" not in page.url
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("Password")).to_be_visible()
+
+
+def test_a_password_gets_into_no_address_where_scripts_do_not_run(
+    serve: Callable[..., str], visit: Callable[..., Page]
+) -> None:
+    page = visit(serve(credentials=Credentials("reader", "correct horse")), java_script_enabled=False)
+    page.get_by_label("User").fill("reader")
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("body")).to_contain_text("error")
+    assert "horse" not in page.url
+
+
+def test_a_session_that_ended_is_said_until_files_are_dropped_again(page: Page, tmp_path: Path) -> None:
+    page.clock.install()
+    page.reload()
+    expect(page.locator("#examples button")).to_have_count(6)
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    page.context.clear_cookies()
+    page.clock.run_for(61_000)
+    expect(page.locator("#notices")).to_contain_text("The session has ended, and its images were removed.")
+    expect(page.locator("#case")).to_be_hidden()
+    with page.expect_response("**/api/model"):
+        page.clock.run_for(61_000)
+    expect(page.locator("#notices")).to_contain_text("The session has ended")
+    drop(page, tmp_path / "breast.png")
+    shown(page, "breast.png")
+    expect(page.locator("#notices")).to_be_empty()
+
+
+def test_a_session_that_ended_is_said_where_one_signs_in_again(
+    serve: Callable[..., str], visit: Callable[..., Page]
+) -> None:
+    page = visit(serve(credentials=Credentials("reader", "correct horse")))
+    expect(page.locator("#ended")).to_be_hidden()
+    page.get_by_label("User").fill("reader")
+    page.get_by_label("Password").fill("correct horse")
+    page.keyboard.press("Enter")
+    expect(page.locator("#examples button")).to_have_count(6)
+    page.context.clear_cookies()
+    page.get_by_role("button", name="benign 1").click()
+    expect(page.locator("#ended")).to_contain_text("The session has ended, and its images were removed.")
+
+
+def test_a_page_that_could_not_start_tries_again(page: Page, tmp_path: Path) -> None:
+    page.clock.install()
+    page.route("**/api/model", lambda route: route.fulfill(status=500, json={"error": "no luck"}))
+    page.reload()
+    expect(page.locator("#notices")).to_have_text("No luck.")
+    drop(page, write(tmp_path, "breast.png"))
+    shown(page, "breast.png")
+    expect(page.locator("#sensitivity-note")).to_have_text("The model and its thresholds are not known yet.")
+    page.unroute("**/api/model")
+    page.clock.run_for(61_000)
+    expect(page.locator("#verdict")).to_contain_text("screening")
+    expect(page.locator("#notices")).to_be_empty()
 
 
 WIDTHS = {"phone": (390, 1), "200 % zoom of a laptop": (640, 2), "desktop": (1400, 1)}

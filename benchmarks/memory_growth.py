@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class MemoryDisplay:
 
     def __init__(self) -> None:
         self.megabytes: list[float] = []
+
+    def resume(self, stage: str, rows: Sequence[dict[str, Any]]) -> None: ...
 
     def start_stage(self, stage: str, epochs: int, seconds: float) -> None: ...
 

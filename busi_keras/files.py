@@ -110,6 +110,13 @@ def add_numbered_folder(parent: Path, fill: Callable[[Path], None]) -> Path:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def visible_files(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those below it, but for hidden ones and what lies in hidden folders."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (path for name in files if not name.startswith(".") and (path := Path(parent, name)).is_file())
+
+
 @contextmanager
 def held(folder: Path, wait: bool = False) -> Iterator[None]:
     """Keeps others that hold it, too, out of a folder, which is made where it is not there.

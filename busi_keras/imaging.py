@@ -203,6 +203,8 @@ def _open(source: Path | bytes) -> ImageFile.ImageFile:
     except UnidentifiedImageError:
         raise UsageError(f"{name} is not a readable image; give a PNG, JPEG, BMP, GIF or TIFF file") from None
     except OSError as error:
+        if error.errno is None:  # Pillow's own: a kind of BMP that it does not know
+            raise UsageError(f"{name} is damaged, or of a kind that is not read ({error}); save it as PNG") from None
         raise UsageError(f"{name} cannot be read ({error.strerror}); check the file and its permissions") from None
     except Exception as error:  # a damaged header makes Pillow raise ValueError, TypeError, struct.error, ...
         raise UsageError(f"{name} is damaged ({error}); get the file again") from None

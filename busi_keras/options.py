@@ -87,8 +87,10 @@ MaskLoss = Annotated[
         show_default="dice-bce",
     ),
 ]
-MaskWeight = Annotated[float | None, typer.Option(help="Weight of the mask loss.", show_default="1")]
-LabelWeight = Annotated[float | None, typer.Option(help="Weight of the class loss.", show_default="1")]
+MaskWeight = Annotated[float | None, typer.Option(help="Weight of the mask loss (not in two-stage).", show_default="1")]
+LabelWeight = Annotated[
+    float | None, typer.Option(help="Weight of the class loss (not in two-stage).", show_default="1")
+]
 HeatMapWeight = Annotated[
     float | None,
     typer.Option(help="Weight of the loss on the true class's heat map outside the lesion.", show_default="0"),

@@ -142,8 +142,8 @@ def masks_alone(folder: Path) -> list[Path]:
 
 
 def passed_over(folder: Path) -> list[str]:
-    """What else lies where images are looked for, and is no image by its name; a sentence a folder."""
-    found: list[str] = []
+    """What else lies where images are looked for, and is no image by its name; a sentence each folder."""
+    found = [f"{name} is a file, not a folder of images" for name in CLASSES if (folder / name).is_file()]
     for name in CLASSES:
         beside = sorted(folder.glob(f"{name}/[!.]*"), key=lambda path: natural_order(path.name))
         others = [path.name for path in beside if path.is_dir() or path.suffix.lower() not in SUFFIXES]

@@ -75,14 +75,21 @@ def read_predictions(path: Path) -> list[ImageScore]:
     Raises:
         UsageError: there is no such file, or it was written by another version.
     """
+    scores: list[ImageScore] = []
+    line = 1
     try:
         with path.open(newline="", **UTF8) as stream:
-            return [_score(row) for row in csv.DictReader(stream)]
+            rows = csv.DictReader(stream)
+            for row in rows:
+                line = rows.line_num
+                scores.append(_score(row))
+        return scores
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; repeat the training that writes it") from None
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise UsageError(
-            f"{path} is damaged, or not a table of predictions of this version ({error}); score the run again"
+            f"line {line} of {path} is damaged, or not of a table of predictions of this version ({error}); score the "
+            "run again"
         ) from None
 
 

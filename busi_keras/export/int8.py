@@ -14,7 +14,7 @@ import numpy as np
 from busi_keras.card import Card
 from busi_keras.errors import UsageError
 from busi_keras.export.openvino import write_openvino
-from busi_keras.inference.engines.openvino import WEIGHT_BITS_PATH
+from busi_keras.inference.engines.openvino import FLOAT32, WEIGHT_BITS_PATH
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData")
 PASSED_THROUGH = ("Relu", "Clamp", "MaxPool", "Pad", "Interpolate", "Transpose", "Reshape")
@@ -97,7 +97,7 @@ def _novelty(model: Any, samples: Sequence[np.ndarray]) -> np.ndarray:
     """`(n,)`, of each sample."""
     import openvino
 
-    compiled = openvino.Core().compile_model(model, "CPU")
+    compiled = openvino.Core().compile_model(model, "CPU", FLOAT32)
     return np.array([compiled(sample)["novelty"].item() for sample in samples])
 
 

@@ -10,6 +10,7 @@ from busi_keras.data.busi import is_mask, natural_order
 from busi_keras.dicom.detection import SUFFIXES as DICOM_SUFFIXES
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.errors import UsageError
+from busi_keras.files import visible_files
 from busi_keras.imaging import SUFFIXES
 
 LONGEST_NAME = 200
@@ -19,7 +20,7 @@ _DICOM_RESULT = re.compile(r"[0-9a-f]{16}(_\d+)?_(seg|sr|sc)\.dcm")
 
 
 def image_files(paths: Sequence[Path], dicom: bool = False) -> list[Path]:
-    """Files as they are; a folder's image files, also in folders below it, without `_mask` files and without what
+    """Files as they are; a folder's image files, also in folders below it, but for hidden ones, `_mask` files and what
     `predict` and `gradcam` write.
 
     Args:
@@ -31,7 +32,7 @@ def image_files(paths: Sequence[Path], dicom: bool = False) -> list[Path]:
     files = []
     for path in paths:
         if path.is_dir():
-            found = [file for file in path.rglob("*") if _is_image(file, dicom)]
+            found = [file for file in visible_files(path) if _is_image(file, dicom)]
             if not found:
                 suffixes = ", ".join((*SUFFIXES, *DICOM_SUFFIXES) if dicom else SUFFIXES)
                 raise UsageError(f"{path} holds no image ({suffixes}); name another folder, or files")
@@ -72,7 +73,5 @@ def _short(stem: str) -> str:
 
 
 def _is_image(path: Path, dicom: bool) -> bool:
-    if path.name.startswith(".") or not path.is_file():
-        return False
     is_picture = path.suffix.lower() in SUFFIXES and not is_mask(path) and not _RESULT_STEM.fullmatch(path.stem)
     return is_picture or (dicom and not _DICOM_RESULT.fullmatch(path.name) and is_dicom(path))

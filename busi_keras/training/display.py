@@ -1,5 +1,6 @@
 """What a person sees while a network trains: a live line on a terminal, a line an epoch in a log. All on stderr."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -8,6 +9,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 class EpochLog(Protocol):
     """Takes the rows of the history."""
+
+    def begin(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
+        """A stage begins, or goes on after the epochs of these rows."""
 
     def write(self, row: dict[str, Any]) -> None:
         """Takes the row of an epoch that has ended."""
@@ -30,6 +34,10 @@ class ConsoleDisplay:
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._epochs = 0
+
+    def resume(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
+        if self._log is not None:
+            self._log.begin(stage, rows)
 
     def start_stage(self, stage: str, epochs: int, seconds: float) -> None:
         self._console.print(f"{stage}: at most {epochs} epochs, about {duration(seconds)} expected")

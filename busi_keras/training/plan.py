@@ -7,7 +7,9 @@ from typing import Any
 import keras
 
 from busi_keras.config import Experiment
+from busi_keras.errors import UsageError
 from busi_keras.models import build, join
+from busi_keras.models.backbone import weights_fingerprint
 from busi_keras.training.batches import Arrays
 from busi_keras.training.checkpoint import Progress
 from busi_keras.training.crops import CropBoxes, predicted_crops
@@ -35,12 +37,22 @@ def train(
         own, name = replace(experiment, seed=experiment.seed + number, members=1), experiment.approach
         if number:
             prepare(own)
+            _require_same_start(experiment)
             members.append(build(own))
             name = f"{name}-{number + 1}"
         stage = Stage(name, members[number], experiment.pretrained)
         done[name] = _run_stage(stage, own, run, training, validation, display, rows)
         rows = (*rows, *done[name].rows)
     return (join(members) if len(members) > 1 else model), done
+
+
+def _require_same_start(experiment: Experiment) -> None:
+    """Refuses a file of starting weights that was exchanged while a member before was trained."""
+    begun_with, found = experiment.weights_fingerprint, weights_fingerprint(experiment.weights)
+    if begun_with and found not in ("", begun_with):
+        raise UsageError(
+            f"{experiment.weights} is not the file that this run was begun with; put that back, and --resume"
+        )
 
 
 def _train_two_stages(

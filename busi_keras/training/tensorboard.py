@@ -1,5 +1,7 @@
 """The history for TensorBoard, on request."""
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,13 @@ class TensorBoardLog:
             tf.config.set_visible_devices([], "GPU")
         self._folder, self._summary = folder, tf.summary
         self._writers: dict[str, Any] = {}
+
+    def begin(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Draws a stage's curves anew: of what is there a kill may have kept an epoch back, or left one twice."""
+        self._writers.pop(stage, None)
+        shutil.rmtree(self._folder / stage, ignore_errors=True)
+        for row in rows:
+            self.write(row)
 
     def write(self, row: dict[str, Any]) -> None:
         stage = row["stage"]

@@ -1,7 +1,7 @@
 """The training loop: a frozen phase, a free phase, a checkpoint after each epoch, the best epoch at the end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,9 @@ TRAINING_PER_FORWARD = 3.0
 
 class Display(Protocol):
     """What shows a training to the person who waits for it."""
+
+    def resume(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
+        """A stage begins, after the epochs of these rows; of a new one there are none."""
 
     def start_stage(self, stage: str, epochs: int, seconds: float) -> None:
         """A network's training begins; so many epochs are left, and they may take so long in all."""
@@ -84,6 +87,7 @@ def train_stage(
     if progress:
         checkpoints.restore(progress, stage.network)
         record(progress.rows)
+    display.resume(stage.name, progress.rows if progress else ())
     objective = Objective(
         stage.network,
         experiment.mask_loss,

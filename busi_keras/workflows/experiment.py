@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from busi_keras.config import FOLDED_PROTOCOLS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
@@ -76,27 +77,26 @@ def resumed_experiment(given: Mapping[str, Any], run: Run, found: Mapping[str, A
     if stored.fingerprint != found["fingerprint"]:
         raise UsageError(f"{run.folder} was begun with different files; name its own folder with --data")
     options = without_auto(given)
-    if options.get("weights") not in (None, "none", "imagenet"):
+    needless = run.model_file.exists() and not Path(options.get("weights", "")).exists()  # only their name is compared
+    if options.get("weights") not in (None, "none", "imagenet") and not needless:
         options["weights"] = resolve_weights(options["weights"], stored.backbone)
         options["weights_fingerprint"] = weights_fingerprint(options["weights"])
     run.require({**found, **options})
     return replace(stored, **found, **options)
 
 
-def completed_experiment(
-    asked: Experiment, given: Mapping[str, Any], found: Mapping[str, Any], phantom: bool
-) -> Experiment:
+def completed_experiment(given: Mapping[str, Any], found: Mapping[str, Any], phantom: bool) -> Experiment:
     """What was asked for, with what follows from data, device and the weights that can be had.
 
     Args:
-        asked: of `asked_experiment`.
-        given: the fields of `Experiment` that were asked for.
+        given: the fields of `Experiment` that were asked for; `asked_experiment` has accepted them.
         found: those that data and process determine: `data`, `fingerprint`, `backend`.
         phantom: whether the data are phantoms.
 
     Raises:
         UsageError: there are no such weights, or they cannot be had; an option is for pretrained ones alone.
     """
+    asked = asked_experiment(given)
     gpu = bool(gpu_names())
     schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
     fields = {name: value for name, value in schedule.items() if name not in given}

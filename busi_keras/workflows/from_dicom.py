@@ -6,7 +6,7 @@ of labels gives it, and masks have to be drawn.
 """
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ import numpy as np
 
 from busi_keras.config import CLASSES
 from busi_keras.data.busi import natural_order
-from busi_keras.data.patients import add_patients
+from busi_keras.data.patients import add_patients, read_patients
 from busi_keras.dicom.detection import is_dicom
 from busi_keras.dicom.ultrasound import Ultrasound, read_ultrasound
 from busi_keras.errors import UsageError
-from busi_keras.files import replacing
+from busi_keras.files import held, replacing, visible_files
 from busi_keras.imaging import encode_png, pixels_digest
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.predicted import Failed
@@ -96,8 +96,8 @@ def convert_folder(
     """Converts a folder's DICOM files, also those in folders below it, showing progress.
 
     Images of one patient are listed in `data.patients.PATIENTS_FILE`, so that no split tears them apart. Images that
-    are there already are not written again. Of a cine with a damaged frame, which is listed, the frames
-    before it are kept.
+    are there already are not written again. Of a cine with a damaged frame the frames before it are kept: it is listed
+    among what was converted and among what failed.
 
     Args:
         folder: of DICOM files.
@@ -115,40 +115,42 @@ def convert_folder(
         raise UsageError(f"--every is {every}; give 1 for each frame, or more")
     files = dicom_files(folder)
     label_of, missing = match_labels(files, folder, read_labels(labels), labels)
+    read_patients(output)  # refused now, not when the work is done
     done: list[Converted] = []
     failed = list(missing)
     of_patient: dict[str, dict[Path, None]] = {}
-    try:
-        with progress_bar("converting", len(files)) as advance:
-            for path in files:
-                label = label_of.get(path)
-                problems: list[UsageError] = []
-                images: dict[Path, bool] = {}
+    with progress_bar("converting", len(files)) as advance:
+        for path in files:
+            label = label_of.get(path)
+            problems: list[UsageError] = []
+            images: dict[Path, bool] = {}
+            of_this: dict[Path, None] = {}
+            try:
                 for patient, pixels in _scanned(path, label, labels, every, allow_burnt_in, problems.append):
                     image, is_new = _keep(pixels, path, str(label), output, problems.append)
                     if image is not None:
                         images[image] = is_new or images.get(image, False)
-                        of_patient.setdefault(patient, {})[image] = None
-                if problems:
-                    failed.append(Failed(path, str(problems[0])))
-                else:
-                    done.append(Converted(path, str(label), tuple(images), sum(images.values())))
-                advance()
-    finally:  # whatever ends the work: images that are there must not lack who they are of
-        names = [[image.relative_to(output).as_posix() for image in found] for found in of_patient.values()]
-        add_patients(output, [group for group in names if len(group) > 1])
+                        of_this = of_patient.setdefault(patient, {})
+                        of_this[image] = None
+            finally:  # whatever ends the work: images that are there must not lack who they are of
+                _note_patient(output, of_this)
+            if problems:
+                failed.append(Failed(path, str(problems[0])))
+            if images or not problems:
+                done.append(Converted(path, str(label), tuple(images), sum(images.values())))
+            advance()
     return Conversions(tuple(done), tuple(failed), tuple(sorted(map(len, of_patient.values()), reverse=True)))
 
 
 def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder and of those below it, sorted naturally.
+    """The DICOM files of a folder and of those below it, but for hidden ones, sorted naturally.
 
     Raises:
         UsageError: there is no such folder, or no DICOM file in it.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name one that holds DICOM files")
-    found = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".") and is_dicom(path)]
+    found = [path for path in visible_files(folder) if is_dicom(path)]
     if not found:
         raise UsageError(f"{folder} holds no DICOM file; name another folder")
     return sorted(found, key=lambda path: natural_order(str(path)))
@@ -249,6 +251,13 @@ def _refuse_burnt_in(ultrasound: Ultrasound, path: Path) -> None:
         f"{path} names no scan area and does not say that it is free of burnt-in annotation, which may name a patient; "
         "check it, and accept it with --allow-burnt-in"
     )
+
+
+def _note_patient(output: Path, images: Iterable[Path]) -> None:
+    names = [image.relative_to(output).as_posix() for image in images]
+    if len(names) > 1:
+        with held(output, wait=True):  # two conversions may end in one folder
+            add_patients(output, [names])
 
 
 def _keep(

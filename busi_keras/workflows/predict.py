@@ -251,7 +251,7 @@ def _predict_scans(
 
 def _require_apart(output: Path, images: Sequence[Path]) -> None:
     for path in images:
-        if path.resolve().parent == output.resolve():
+        if path.parent.resolve() == output.resolve():
             raise UsageError(
                 f"--output {output} is the folder of {path}, where NAME_mask.png is the true mask of NAME; "
                 "name another folder for predicted ones"

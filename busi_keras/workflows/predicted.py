@@ -112,7 +112,8 @@ class Predictions:
 
 
 def write_tables(output: Path, result: Predictions) -> None:
-    """Writes `predictions.json`, as `predict --json` prints it, and `predictions.csv`, a row a file."""
+    """Writes `predictions.json`, as `predict --json` prints it, and `predictions.csv`, a row a file that
+    did not fail."""
     write_text(output / "predictions.json", json.dumps(result.to_json(), indent=2) + "\n")
     with (
         replacing(output / "predictions.csv") as part,

@@ -117,16 +117,17 @@ def run_training(
         raise UsageError("--resume needs the run to go on with: --run-dir FOLDER")
     console = stderr_console()
     given = {name: value for name, value in given.items() if value is not None}
-    asked = asked_experiment(given)
     begun = Run(run_dir) if resume and run_dir and Run(run_dir).experiment_file.exists() else None
     if begun is None:
-        require_of_use(asked, given)
+        require_of_use(asked_experiment(given), given)
     if begun and begun.model_file.exists():
         _require_same(begun, given, data)
         if begun.experiment.data == PHANTOM:
             console.print(PHANTOM_NOTICE, style="bold yellow")
         console.print(f"{begun.folder} is finished already")
         with held(begun.folder):
+            if tensorboard:
+                _log_again(begun)
             return _finished(begun, export)
     source = find_source(data) if begun is None else source_of(begun, data)
     if source.phantom:
@@ -134,7 +135,7 @@ def run_training(
     records = source.records()
     found = {"data": source.name, "fingerprint": fingerprint(records), "backend": keras.backend.backend()}
     experiment = (
-        resumed_experiment(given, begun, found) if begun else completed_experiment(asked, given, found, source.phantom)
+        resumed_experiment(given, begun, found) if begun else completed_experiment(given, found, source.phantom)
     )
     folder = run_dir or RUNS / f"{experiment.approach}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     with held(folder):
@@ -157,6 +158,13 @@ def _finished(run: Run, export: bool) -> Trained:
     export_error = _export(run) if export else ""
     exported = _exported(run) if export and not export_error else None
     return Trained(run, read_card(run.model_file).scores, exported, export_error)
+
+
+def _log_again(run: Run) -> None:
+    """A finished run's curves for TensorBoard."""
+    log, history = TensorBoardLog(run.tensorboard), run.history()
+    for stage in dict.fromkeys(row["stage"] for row in history):
+        log.begin(stage, [row for row in history if row["stage"] == stage])
 
 
 def _exported(run: Run) -> Path | None:
@@ -212,13 +220,14 @@ def _train(
     )
 
     display = ConsoleDisplay(console, log)
+    start, lineage = _start(experiment), trained_on(experiment)  # now: hours later the file may be another
     try:
         model, progress = train(model, experiment, run, training, validation, display)
     finally:
         display.stop()
     model = in_float32(model)  # what is fitted and scored is what every stored format computes
     calibration = calibrate(model, training, validation, experiment.batch_size)
-    card = _card(experiment, parts, progress, split, calibration)
+    card = _card(experiment, parts, progress, split, calibration, start, lineage)
     predictor = Predictor(KerasEngine(model), card, experiment.batch_size)
     with progress_bar(f"scoring {split.scored} images", len(parts[split.scored]), console) as advance:
         evaluation = evaluate_records(predictor, experiment, split.scored, parts[split.scored], advance)
@@ -305,6 +314,8 @@ def _card(
     progress: Mapping[str, Progress],
     split: Split,
     calibration: Calibration,
+    start: str,
+    lineage: dict[str, str] | None,
 ) -> Card:
     return Card(
         approach=experiment.approach,
@@ -312,7 +323,7 @@ def _card(
         data=experiment.data,
         counts={part: class_counts(records) for part, records in parts.items()},
         protocol=experiment.protocol,
-        weights=_start(experiment),
+        weights=start,
         backbone=experiment.backbone,
         epochs={stage: {"trained": done.epoch + 1, "chosen": done.best_epoch + 1} for stage, done in progress.items()},
         scored=split.scored,
@@ -322,7 +333,7 @@ def _card(
         temperature=calibration.temperature,
         thresholds=calibration.thresholds,
         novelty_threshold=calibration.novelty_threshold,
-        trained_on=trained_on(experiment),
+        trained_on=lineage,
     )
 
 

@@ -173,7 +173,9 @@ def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "notes.txt").touch()
     assert read_names(tmp_path) == ["benign/benign (1).png"]
-    entries, folder = passed_over(tmp_path)
+    (tmp_path / "normal").touch()
+    is_file, entries, folder = passed_over(tmp_path)
+    assert is_file == "normal is a file, not a folder of images"
     assert entries.startswith("benign: 3 entries are not read, Thumbs.db for one; images end in .png, ")
     assert folder == "other: its images are not read; classes are benign, malignant, normal"
     assert mask_files(tmp_path / "benign" / "benign (1).png") == []

@@ -157,6 +157,32 @@ def test_bad_files_are_listed_and_the_others_done(tmp_path: Path, archive: Write
     assert "no DICOM file in" in reasons["absent.dcm"]
 
 
+def test_what_was_kept_of_a_damaged_cine_is_listed_with_what_was_converted(
+    tmp_path: Path, archive: Write, table: Callable[..., Path]
+) -> None:
+    archive("one.dcm", np.stack([phantom(0), phantom(1)]))
+    archive("two.dcm", np.stack([phantom(2), phantom(1)]))  # a frame that is of another class already
+    archive(".trash/one.dcm", phantom(3))
+    result = convert_folder(
+        tmp_path / "archive", table(**{"one.dcm": "benign", "two.dcm": "normal"}), tmp_path / "busi"
+    )
+    assert [(one.path.name, len(one.images)) for one in result.done] == [("one.dcm", 2), ("two.dcm", 1)]
+    assert [one.path.name for one in result.failed] == ["two.dcm"]
+    assert result.summary(tmp_path / "busi").splitlines()[1].startswith("3 images of 2 files")
+    assert len(list((tmp_path / "busi").glob("*/*.png"))) == 3
+
+
+def test_a_list_of_patients_that_cannot_be_read_is_refused_before_the_work(
+    tmp_path: Path, archive: Write, table: Callable[..., Path]
+) -> None:
+    archive("a.dcm", phantom(0))
+    (tmp_path / "busi").mkdir()
+    (tmp_path / "busi" / PATIENTS_FILE).write_text("[[],]")
+    with pytest.raises(UsageError, match=r"patients\.json is not a list of groups"):
+        convert_folder(tmp_path / "archive", table(**{"a.dcm": "benign"}), tmp_path / "busi")
+    assert [path.name for path in (tmp_path / "busi").iterdir()] == [PATIENTS_FILE]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -188,7 +214,8 @@ def test_a_folder_without_dicom_is_refused(tmp_path: Path, table: Callable[..., 
 
 def test_a_conversion_that_is_killed_goes_on(tmp_path: Path, archive: Write, table: Callable[..., Path]) -> None:
     archive("cine.dcm", np.stack([np.roll(phantom(0), shift, axis=1) for shift in range(CINE)]))
-    labels = table(**{"cine.dcm": "benign"})
+    archive("before.dcm", np.stack([phantom(1), phantom(4)]))
+    labels = table(**{"before.dcm": "malignant", "cine.dcm": "benign"})
     command = [sys.executable, ROOT / "cli.py", "data", "from-dicom", tmp_path / "archive"]
     command += ["--labels", labels, "--output", tmp_path / "busi"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -199,8 +226,10 @@ def test_a_conversion_that_is_killed_goes_on(tmp_path: Path, archive: Write, tab
     process.wait()
     there = {path: read_image(path) for path in (tmp_path / "busi").glob("benign/benign*.png")}
     assert 3 <= len(there) < CINE
+    [patient] = read_patients(tmp_path / "busi")  # of the file that was done
+    assert len(patient) == 2
     result = convert_folder(tmp_path / "archive", labels, tmp_path / "busi")
-    assert result.done[0].written == CINE - len(there)
+    assert [one.written for one in result.done] == [0, CINE - len(there)]
     for path, pixels in there.items():
         np.testing.assert_array_equal(read_image(path), pixels)
-    assert len(read_busi(tmp_path / "busi")) == CINE
+    assert len(read_busi(tmp_path / "busi")) == CINE + 2

@@ -92,6 +92,20 @@ def test_a_palette_gives_colours(tmp_path: Path, ultrasound_file: Write, bits: i
     np.testing.assert_array_equal(next(image.frames()).pixels, np.stack([GREY, 255 - GREY, GREY // 2], axis=-1))
 
 
+def test_a_palette_of_bytes_that_fill_words_is_not_read_as_black(tmp_path: Path, ultrasound_file: Write) -> None:
+    def written(bits: int) -> Path:
+        palette = {}
+        for colour in ("Red", "Green", "Blue"):
+            palette[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+            palette[f"{colour}PaletteColorLookupTableData"] = np.arange(256, dtype="<u2").tobytes()
+        return ultrasound_file(tmp_path / f"{bits}.dcm", GREY, "PALETTE COLOR", **palette)
+
+    image = read_ultrasound(written(8))
+    np.testing.assert_array_equal(next(image.frames()).pixels, np.repeat(GREY[..., None], 3, axis=-1))
+    with pytest.raises(UsageError, match=r"16\.dcm has a palette of 16 bits, but no value above 255"):
+        next(read_ultrasound(written(16)).frames())
+
+
 def test_a_window_is_applied_after_the_rescaling(tmp_path: Path, ultrasound_file: Write) -> None:
     """PS3.3, C.11.2.1.2: white from centre - 0.5 + (width - 1) / 2 on, black up to centre - 0.5 - (width - 1) / 2."""
     stored = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)

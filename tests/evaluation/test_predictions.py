@@ -68,6 +68,6 @@ def test_heat_maps_are_averaged_over_the_images_that_have_one() -> None:
 def test_a_table_of_something_else_is_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text("name,class\na.png,benign\n")
     with pytest.raises(
-        UsageError, match=r"predictions.csv is damaged, or not a table of predictions .*; score the run again"
+        UsageError, match=r"line \d+ of .*predictions.csv is damaged, or not of a table .*; score the run again"
     ):
         read_predictions(tmp_path / "predictions.csv")

@@ -248,7 +248,16 @@ def test_an_address_names_host_model_and_version(
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8501", "ftp://h:1", "http://", "http://h:port", "grpc://h", "http://h:1?a=b"]
+    "url",
+    [
+        "localhost:8501",
+        "ftp://h:1",
+        "http://",
+        "http://h:port",
+        "grpc://h",
+        "http://h:1?a=b",
+        "http://h:1/v1/models/a:predict",
+    ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match=r"it must be http://HOST:8501 or grpc://HOST:8500"):

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Presses:
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, int]] = []
+
+    def resume(self, stage: str, rows: Sequence[dict[str, Any]]) -> None: ...
 
     def start_stage(self, stage: str, epochs: int, seconds: float) -> None: ...
 

@@ -18,7 +18,7 @@ from busi_keras.evaluation.study_folder import StudyFolder
 from busi_keras.training.run import Run
 from busi_keras.workflows.compare import compare
 from busi_keras.workflows.data_set import new_split, source_of
-from busi_keras.workflows.experiment import asked_experiment, completed_experiment
+from busi_keras.workflows.experiment import completed_experiment
 from busi_keras.workflows.looks import look_over
 
 ASKED = Experiment("multitask-cnn", "phantom")
@@ -127,8 +127,7 @@ def test_a_backbone_waits_for_the_heads_and_learns_in_the_last_epoch_at_any_rate
     found = {"data": "scans", "fingerprint": "0", "backend": "tensorflow"}
     for epochs, frozen in ((1, 0), (2, 1), (3, 2), (9, 2)):
         given = {"epochs": epochs, "weights": str(tmp_path / "weights.h5"), "backbone": "mobilenet-v2"}
-        asked = asked_experiment(given)
-        assert completed_experiment(asked, given, found, phantom=False).frozen_epochs == frozen
+        assert completed_experiment(given, found, phantom=False).frozen_epochs == frozen
 
 
 def test_a_study_draws_the_images_of_one_patient_together(

@@ -100,6 +100,25 @@ def test_true_masks_are_not_written_over(images: list[Path]) -> None:
     assert len(list(images[0].parent.iterdir())) == 13
 
 
+def test_true_masks_beside_links_to_images_are_not_written_over(images: list[Path], tmp_path: Path) -> None:
+    links = tmp_path / "set"
+    links.mkdir()
+    for image in images:
+        (links / image.name).symlink_to(image)
+    with pytest.raises(UsageError, match=r"--output .*set is the folder of .*scan 0\.png"):
+        predict_files(predictor(), sorted(links.iterdir()), links)
+    assert len(list(links.iterdir())) == len(images)
+
+
+def test_hidden_folders_hold_no_images(images: list[Path]) -> None:
+    folder = images[0].parent
+    for place in (folder / ".git" / "objects", folder / "sub" / ".ipynb_checkpoints"):
+        place.mkdir(parents=True)
+        (place / "scan 0.png").write_bytes(images[0].read_bytes())
+    assert image_files([folder]) == images
+    assert len(image_files([folder / ".git"])) == 1  # named itself
+
+
 def test_pictures_of_an_earlier_prediction_are_no_images(images: list[Path], tmp_path: Path) -> None:
     folder = images[0].parent
     predict_files(predictor(), images[:2], folder / "predictions")

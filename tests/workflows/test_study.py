@@ -207,7 +207,11 @@ def test_a_study_is_not_mixed_with_one_whose_folds_are_gone(
         ("metrics.json", "{}", r"metrics\.json is damaged \('split'\); python cli.py evaluate .*fold-1 rewrites it"),
         ("metrics.json", "", r"metrics\.json is damaged \(Expecting value"),
         ("history.jsonl", '{"stage": "mul', r"history\.jsonl is damaged .* or train this fold again"),
-        ("predictions.csv", "name,class\nbenign/benign (1).png", r"predictions\.csv is damaged, or not a table"),
+        (
+            "predictions.csv",
+            "name,class\nbenign/benign (1).png",
+            r"line 2 of .*predictions\.csv is damaged, or not of a table",
+        ),
     ],
 )
 def test_a_damaged_file_of_a_fold_is_named(

@@ -248,6 +248,27 @@ def test_starting_weights_that_were_written_over_do_not_mix_into_a_run_that_goes
     assert not run.model_file.exists()
 
 
+def test_what_a_start_has_seen_is_looked_at_before_training_and_another_start_is_not_mixed_in(
+    phantom_folder: Path, trained_once: Callable[[str], Trained], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Path(shutil.copy(trained_once("multitask-cnn").run.model_file, tmp_path / "start.keras"))
+    given = {"approach": "multitask-cnn", **APPROACHES["multitask-cnn"], **SMALL, "weights": str(start), "epochs": 1}
+
+    def train_and_replace(*arguments: object) -> object:
+        trained = trainer.train_stage(*arguments)  # type: ignore[arg-type]
+        start.write_bytes(b"another")
+        return trained
+
+    monkeypatch.setattr("busi_keras.training.plan.train_stage", train_and_replace)
+    with pytest.raises(UsageError, match=r"start\.keras is not the file that this run was begun with"):
+        run_training(given | {"members": 2}, str(phantom_folder), tmp_path / "pair", export=False)
+    shutil.copy(trained_once("multitask-cnn").run.model_file, start)
+    run = run_training(given, str(phantom_folder), tmp_path / "one", export=False).run
+    card = read_card(run.model_file)
+    assert card.weights == "start.keras, which was trained on phantom, possibly on images that are held out here"
+    assert card.trained_on == {run.experiment.fingerprint: "phantom"}
+
+
 def test_training_that_diverges_ends_with_a_way_out(phantom_folder: Path, tmp_path: Path) -> None:
     given = {"approach": "multitask-cnn", "backbone": TINY, **SMALL, "learning_rate": 1e30}
     with pytest.raises(UsageError, match=r"diverged.*--learning-rate lower than 1e\+30"):
@@ -272,11 +293,15 @@ def test_a_finished_run_needs_neither_its_images_nor_its_starting_weights(
 ) -> None:
     folder = Path(shutil.copytree(trained_once("multitask-cnn").run.folder, tmp_path / "run"))
     experiment = json.loads((folder / "experiment.json").read_text())
-    stored = {**experiment, "data": "scans", "weights": str(tmp_path / "gone.keras"), "weights_fingerprint": "0"}
+    gone = str(tmp_path / "gone.keras")
+    stored = {**experiment, "data": "scans", "weights": gone, "weights_fingerprint": "0"}
+    stored |= {"protocol": "kfold", "folds": 10, "fold": 7}
     (folder / "experiment.json").write_text(json.dumps(stored))
     (folder / "data.txt").write_text(str(tmp_path / "scans"))
     trained = run_training({}, run_dir=folder, resume=True, export=False)
     assert trained.metrics == read_card(folder / "model.keras").scores
+    for some in ({"weights": gone}, {"fold": 7}):  # of the options that it was begun with
+        assert run_training(some, run_dir=folder, resume=True, export=False).metrics == trained.metrics
     with pytest.raises(UsageError, match=r"belongs to another experiment \(epochs 2, not 3 as asked for\)"):
         run_training({"epochs": 3}, run_dir=folder, resume=True, export=False)
     (folder / "model.keras").unlink()

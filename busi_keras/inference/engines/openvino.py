@@ -16,6 +16,9 @@ CARD_PATH = ["busi_keras", "card"]
 WEIGHT_BITS_PATH = ["busi_keras", "weight_bits"]
 """Where in the `rt_info` of an int8 model it stands how many bits its weights have."""
 
+FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}
+"""What is not int8 stays float32: some processors would take bfloat16 by themselves."""
+
 log = logging.getLogger(__name__)
 
 
@@ -40,8 +43,7 @@ class OpenVinoEngine:
             UsageError: OpenVINO is not installed, or a file is missing, damaged or without a card.
         """
         openvino = import_runtime("openvino", "openvino", path)
-        # What is not int8 stays float32: some processors would take bfloat16 by themselves.
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {**FLOAT32, "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         core = openvino.Core()

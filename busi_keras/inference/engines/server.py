@@ -80,6 +80,8 @@ class Address:
         path = _PATH.fullmatch(parts.path)
         if parts.scheme not in SCHEMES or not parts.hostname or path is None or parts.query or parts.fragment:
             raise wrong
+        if "/v1/models" in path["prefix"]:  # NAME:predict, as of a request
+            raise wrong
         if parts.scheme == "grpc" and port is None:
             raise wrong
         version = None if path["version"] is None else int(path["version"])

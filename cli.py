@@ -17,6 +17,7 @@ from busi_keras.command import (
     messages,
     print_json,
     print_text,
+    refuse_backend,
     set_backend,
     whole_tracebacks,
 )
@@ -232,6 +233,8 @@ def predict(
     with messages():
         from busi_keras.inference.formats import is_standalone
 
+        if server is not None or is_standalone(model):
+            refuse_backend(backend)
         if server is not None and server.startswith("grpc:"):
             with contextlib.suppress(ImportError):  # the client says what is missing
                 import_quietly("tensorflow")
@@ -268,7 +271,9 @@ def serve(
     with messages():
         from busi_keras.inference.formats import is_standalone
 
-        if not is_standalone(model):
+        if is_standalone(model):
+            refuse_backend(backend)
+        else:
             set_backend(backend)
         from busi_keras.web.serve import serve as serve_page
 

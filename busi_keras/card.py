@@ -74,6 +74,11 @@ class Card:
         """Whether it was trained on synthetic images."""
         return self.data == PHANTOM
 
+    @property
+    def members(self) -> int:
+        """How many networks it is made of that do the same."""
+        return 1 if self.approach == "two-stage" else max(1, len(self.epochs))
+
     def is_novel(self, novelty: float) -> bool:
         """Whether an image is not like the training images; also where its distance is not a number."""
         return self.novelty_threshold is not None and not novelty <= self.novelty_threshold

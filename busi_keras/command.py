@@ -65,6 +65,12 @@ def set_backend(requested: str | None, trains: bool = False) -> None:
         import_quietly("tensorflow")
 
 
+def refuse_backend(requested: str | None) -> None:
+    """Where Keras does not run: no backend was to be asked for."""
+    if requested is not None:
+        raise UsageError(f"--backend is {requested}, but this model does not run in Keras here; leave it out")
+
+
 def import_quietly(module: str) -> None:
     """TensorFlow's C++ parts write to stderr before their log level can be set; its Python parts advise programmers."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

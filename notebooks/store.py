@@ -51,7 +51,7 @@ def _smaller(encoded: str) -> str:
 
 
 if __name__ == "__main__":
-    for run in FOLDER.parent.glob("runs/notebook-*-phantom"):
+    for run in FOLDER.parent.glob("runs/notebooks/*-phantom"):
         shutil.rmtree(run)  # else a finished notebook would train nothing
     for chosen in map(Path, sys.argv[1:] or sorted(FOLDER.glob("*.ipynb"))):
         store(chosen)

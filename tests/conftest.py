@@ -33,7 +33,7 @@ hypothesis.settings.load_profile("project")
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Notebooks go on with their runs, and would train nothing where these are finished."""
     if not hasattr(session.config, "workerinput"):
-        for run in (Path(__file__).parents[1] / "runs").glob("notebook-*-phantom"):
+        for run in (Path(__file__).parents[1] / "runs" / "notebooks").glob("*-phantom"):
             shutil.rmtree(run)
 
 

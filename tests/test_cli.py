@@ -257,6 +257,10 @@ WRONG = {
     "size": (["train", "--image-size", "100"], "--image-size is 100; it must be a positive multiple of 32"),
     "backbone": (["train", "--backbone", "vgg16"], "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2, "),
     "backend": (["train", "--backend", "mxnet"], "--backend is mxnet; it must be one of tensorflow, jax, torch"),
+    "backend of no use": (
+        ["predict", "cli.py", "--model", "model.onnx", "--backend", "jax"],
+        "--backend is jax, but this model does not run in Keras here; leave it out",
+    ),
     "fold": (["train", "--fold", "7"], "--fold is 7; it must be from 0 to 4"),
     "folder": (
         ["train", "--data", "nowhere"],

@@ -1,9 +1,13 @@
 """Who answers on the network, found out with real sockets: the first command falls back to phantoms within seconds."""
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +30,21 @@ def test_a_server_that_answers_is_there_and_a_gateway_that_forbids_is_not(code: 
         thread = threading.Thread(target=server.handle_request)
         thread.start()
         assert reachable(f"http://127.0.0.1:{server.server_port}", timeout_s=20) is there
+        thread.join()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+def test_a_server_whose_certificate_is_not_known_here_is_there(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert reachable(f"https://127.0.0.1:{server.server_port}", timeout_s=20)
         thread.join()
 
 

@@ -51,15 +51,15 @@ def output_names(files: Sequence[Path]) -> dict[Path, str]:
     taken: set[str] = set()
     for path in files:
         parts = [path.stem]
-        folders = [part for part in path.parts[:-1] if part not in ("/", "..", ".")]
-        while "_".join(parts) in taken and folders:
+        folders = [part for part in path.parts[:-1] if part not in (path.anchor, "..", ".")]
+        while "_".join(parts).casefold() in taken and folders:
             parts.insert(0, folders.pop())
         name = stem = _short("_".join(parts))
         number = 1
-        while name in taken:
+        while name.casefold() in taken:
             number += 1
             name = f"{stem}_{number}"
-        taken.add(name)
+        taken.add(name.casefold())  # some disks do not tell cases apart
         names[path] = name
     return names
 

@@ -56,6 +56,6 @@ def _copy_weights(path: Path, network: keras.Model) -> None:
     except Exception as error:  # a damaged file makes h5py, zipfile and Keras raise whatever they meet
         raise UsageError(
             f"--weights {path} does not fit this network ({first_line(error)}); give a model that was trained with the "
-            "same --approach, --backbone and decoder"
+            "same --approach, --backbone and decoder (in two-stage --segmenter and --width)"
         ) from error
     set_temperature(network, 1.0)

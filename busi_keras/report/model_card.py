@@ -17,8 +17,8 @@ CONVENTIONS = (
 def model_card(card: Card) -> str:
     """Data, protocol, scores, thresholds, known failures, intended use, licence."""
     title = f"# Model card: {card.approach}, {card.backbone}"
-    if card.approach != "two-stage" and len(card.epochs) > 1:
-        title += f", ensemble of {len(card.epochs)}"
+    if card.members > 1:
+        title += f", ensemble of {card.members}"
     lead = (
         f"**{card.intended_use}** A research tool, not a medical device: use it to study the data set and methods, not "
         "to make decisions about a patient."

@@ -42,6 +42,8 @@ def serve(
         UsageError: what the page needs is not installed, there is no such model, the port is taken, or only one of
             user and password is set.
     """
+    if sys.platform == "win32":
+        raise UsageError("the page's server needs Linux or macOS; on Windows start it in WSL")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(f"the page needs {missing[0]}, which is not installed; pip install -r requirements-web.txt")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from busi_keras.card import read_card
 from busi_keras.config import FOLDED_PROTOCOLS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.errors import UsageError
 from busi_keras.models.backbone import resolve_weights, weights_fingerprint
@@ -101,6 +102,7 @@ def completed_experiment(given: Mapping[str, Any], found: Mapping[str, Any], pha
     schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
     fields = {name: value for name, value in schedule.items() if name not in given}
     fields |= {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
+    _require_single(fields["weights"])
     fields["weights_fingerprint"] = weights_fingerprint(fields["weights"])
     if given.get("precision", "auto") == "auto":
         fields["precision"] = "mixed_bfloat16" if gpu else "float32"
@@ -111,6 +113,21 @@ def completed_experiment(given: Mapping[str, Any], found: Mapping[str, Any], pha
     else:
         _require_no_pretrained_encoder(given)
     return replace(asked, **fields)
+
+
+def _require_single(weights: str) -> None:
+    """Refuses an ensemble as starting weights, before any image is opened."""
+    if Path(weights).suffix != ".keras":
+        return
+    try:
+        members = read_card(Path(weights)).members
+    except UsageError:
+        return  # whoever loads the network says what is wrong with it
+    if members > 1:
+        raise UsageError(
+            f"--weights {weights} is an ensemble of {members} networks, which cannot be trained further; give one that "
+            "was trained with --members 1"
+        )
 
 
 def _require_no_pretrained_encoder(given: Mapping[str, Any]) -> None:

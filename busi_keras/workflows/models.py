@@ -4,6 +4,7 @@ from pathlib import Path
 
 from busi_keras.errors import UsageError
 from busi_keras.inference.predictor import Predictor
+from busi_keras.workflows.console import stderr_console
 
 RUNS = Path("runs")
 
@@ -18,7 +19,10 @@ def load_predictor(model: Path | None, server: str | None = None) -> Predictor:
         if model is not None:
             raise UsageError(f"--server {server} and --model {model} name two models; leave one out")
         return Predictor.connect(server)
-    return Predictor.load(model if model is not None else newest_run(RUNS))
+    if model is None:
+        model = newest_run(RUNS)
+        stderr_console().print(f"model: {model}, the newest run")
+    return Predictor.load(model)
 
 
 def newest_run(runs: Path) -> Path:

@@ -14,11 +14,13 @@ def test_the_server_is_given_the_models_and_their_configuration() -> None:
     mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in service["volumes"]}
     flags = dict(flag.removeprefix("--").split("=") for flag in service["command"])
     assert (SERVING / mounted["/models"]).resolve() == SERVING.parent / "saved_models"
-    assert (SERVING / mounted[flags["model_config_file"]]).resolve() == SERVING / "models.config"
+    config = SERVING / mounted["/config"]
+    for flag, name in (("model_config_file", "models.config"), ("batching_parameters_file", "batching.config")):
+        assert flags[flag] == f"/config/{name}"
+        assert (config / name).resolve() == SERVING / name
     assert {"127.0.0.1:8500:8500", "127.0.0.1:8501:8501"} == set(service["ports"])
     assert (flags["port"], flags["rest_api_port"]) == ("8500", "8501")
     assert flags["enable_per_model_batching_parameters"] == "true"  # else bytes would be gathered, broken ones too
-    assert (SERVING / mounted[flags["batching_parameters_file"]]).resolve() == SERVING / "batching.config"
 
 
 def test_the_models_are_what_tf_serving_reads() -> None:

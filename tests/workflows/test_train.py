@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from busi_keras.card import read_card
+from busi_keras.card import attach_card, read_card
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import read_predictions
 from busi_keras.files import held
@@ -262,6 +263,10 @@ def test_what_a_start_has_seen_is_looked_at_before_training_and_another_start_is
     monkeypatch.setattr("busi_keras.training.plan.train_stage", train_and_replace)
     with pytest.raises(UsageError, match=r"start\.keras is not the file that this run was begun with"):
         run_training(given | {"members": 2}, str(phantom_folder), tmp_path / "pair", export=False)
+    pair = replace(read_card(trained_once("multitask-cnn").run.model_file), epochs={"a": {}, "b": {}})
+    attach_card(tmp_path / "pair.keras", pair)
+    with pytest.raises(UsageError, match=r"pair\.keras is an ensemble of 2 networks, which cannot be trained further"):
+        run_training(given | {"weights": str(tmp_path / "pair.keras")}, str(phantom_folder), tmp_path / "on")
     shutil.copy(trained_once("multitask-cnn").run.model_file, start)
     run = run_training(given, str(phantom_folder), tmp_path / "one", export=False).run
     card = read_card(run.model_file)

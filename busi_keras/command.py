@@ -59,6 +59,7 @@ def set_backend(requested: str | None, trains: bool = False) -> None:
     if importlib.util.find_spec(backend) is None:
         raise UsageError(f"--backend {backend} is not installed; pip install {backend}, or choose another backend")
     os.environ["KERAS_BACKEND"] = backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Keras seeds TensorFlow, too, where it is installed
     if backend == "tensorflow":
         if trains and platform.machine() in X86:
             os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

@@ -176,7 +176,7 @@ def _control(file: Path) -> list[str]:
     shown = ", ".join(f"{score.replace('_', ' ')} {signed(one.interval)}" for score, one in scores.items())
     return [
         f"A control: `{comparison.first}` and `{comparison.second}` train the same network on other folds; on the "
-        f"{comparison.n} images without near-duplicates nothing can leak. Even so {len(scores)} of "
+        f"{comparison.n} images without near-duplicates nothing that is known can leak. Even so {len(scores)} of "
         f"{len(distinct(comparison.differences))} scores are decided: {shown or 'none'}.",
         "",
     ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from busi_keras.config import FOLDED_PROTOCOLS, PROTOCOL_PRESETS, Experiment
 from busi_keras.errors import UsageError
-from busi_keras.evaluation.intervals import Interval, headline
+from busi_keras.evaluation.intervals import Interval, group_numbers, headline
 from busi_keras.evaluation.public_table import PublicScore, PublicScores
 from busi_keras.evaluation.scores import summarize
 from busi_keras.evaluation.study_folder import StudyFolder
@@ -159,7 +159,7 @@ def leakage_table(results: Path) -> str:
     comparisons = [json.loads(file.read_text()) for file in files]
     plain, grouped = comparisons[0]["first"], comparisons[0]["second"]
     lead = (
-        f"Plain folds (`{plain}`) against grouped ones (`{grouped}`), all else equal; 95 % intervals by paired "
+        f"Plain folds (`{plain}`) against grouped ones (`{grouped}`), with the same settings; 95 % intervals by paired "
         "bootstrap over groups:"
     )
     titles = ["images", "n"]
@@ -172,21 +172,27 @@ def leakage_table(results: Path) -> str:
             one = found["differences"][name]
             row += [f"{one['first']:.3f}, {one['second']:.3f}", signed(Interval(**one["interval"]))]
         rows.append(row)
-    return "\n\n".join([lead, table(titles, rows), _leaked(StudyFolder(results / plain))])
+    both = [StudyFolder(results / name) for name in (plain, grouped)]
+    return "\n\n".join([lead, table(titles, rows), _leaked(*both)])
 
 
-def _leaked(study: StudyFolder) -> str:
-    """How much of what can leak does in plain folds, which separate near-duplicates by chance alone."""
-    groups = study.groups()
-    found = 0
-    for fold in study.finished():
-        split = Run(fold.folder).split
-        trained, tested = set(split.train), set(split.test)
-        found += sum(len(tested.intersection(group)) for group in groups if not trained.isdisjoint(group))
+def _leaked(plain: StudyFolder, grouped: StudyFolder) -> str:
+    """How much of what can leak does in each, and what else the folds differ in."""
+    groups = plain.groups()
+    (leaked, frames), (left, fewer) = (_trained_near(study, groups) for study in (plain, grouped))
     return (
-        f"In plain folds {found} of the {sum(map(len, groups))} images with near-duplicates have one of theirs among "
-        "the images that their network was trained on, in grouped folds none."
+        f"In plain folds {leaked} of the {sum(map(len, groups))} images with near-duplicates have one of theirs among "
+        f"the images that their network was trained on, in grouped folds {left or 'none'}. Plain folds also train on "
+        f"more different frames, {frames:.0f} against {fewer:.0f} on average, from as many images."
     )
+
+
+def _trained_near(study: StudyFolder, groups: Sequence[Sequence[str]]) -> tuple[int, float]:
+    """How many images are tested by a network that was trained on near-duplicates of theirs, and how many different
+    frames a fold trains on, the mean."""
+    splits = [Run(fold.folder).split for fold in study.finished()]
+    near = sum(len(set(s.test).intersection(group)) for s in splits for group in groups if set(group) & set(s.train))
+    return near, fmean(len(set(group_numbers(s.train, groups))) for s in splits)
 
 
 def _row(study: StudyFolder) -> list[str]:

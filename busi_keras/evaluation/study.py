@@ -29,7 +29,7 @@ class ExternalSource:
     Attributes:
         name: of the folder.
         fingerprint: of its files, as `data.busi.fingerprint`.
-        left_out: names of its images that show a frame that was trained on.
+        left_out: names of its images that show a frame, or are of a patient, that was trained on.
         unusable: names of those whose files are broken or incomplete (`--skip-bad`).
     """
 
@@ -174,7 +174,7 @@ def _note(experiment: Experiment, splits: Sequence[Sequence[ImageScore]], extern
     if external:
         notes.append(
             f"Protocol external: trained and validated on {experiment.data}, scored on {external.name}. Images left "
-            f"out because they show frames that were trained on: {len(external.left_out)}; because their files are "
-            f"broken or incomplete: {len(external.unusable)}."
+            f"out because they show frames, or are of patients, that were trained on: {len(external.left_out)}; "
+            f"because their files are broken or incomplete: {len(external.unusable)}."
         )
     return " ".join(notes)

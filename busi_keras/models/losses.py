@@ -14,8 +14,7 @@ BOUNDARY_WEIGHT = 5.0
 
 def binary_cross_entropy(masks: Tensor, logits: Tensor) -> Tensor:
     """Mean over pixels of the binary cross-entropy; masks 0 or 1, both `(batch, S, S, 1)` -> `(batch,)`."""
-    pixels = keras.losses.binary_crossentropy(masks, logits, from_logits=True)
-    return ops.mean(pixels, axis=(1, 2))
+    return ops.mean(_pixel_cross_entropy(masks, logits), axis=(1, 2))
 
 
 def dice_loss(masks: Tensor, logits: Tensor) -> Tensor:
@@ -47,8 +46,14 @@ def dice_and_boundary(masks: Tensor, logits: Tensor) -> Tensor:
     for pool in ((window, 1), (1, window)):
         around = ops.average_pool(around, pool, strides=1, padding="same", data_format="channels_last")
     weights = 1 + BOUNDARY_WEIGHT * ops.abs(around - masks)
-    pixels = keras.losses.binary_crossentropy(masks, logits, from_logits=True) * weights[..., 0]
+    pixels = _pixel_cross_entropy(masks, logits) * weights[..., 0]
     return dice_loss(masks, logits) + ops.sum(pixels, axis=(1, 2)) / ops.sum(weights, axis=(1, 2, 3))
+
+
+def _pixel_cross_entropy(masks: Tensor, logits: Tensor) -> Tensor:
+    """`(batch, S, S, 1)` -> `(batch, S, S)`. The last axis is left out because Keras drops it by itself on PyTorch, but
+    on Apple's processors alone."""
+    return ops.binary_crossentropy(masks[..., 0], logits[..., 0], from_logits=True)
 
 
 def cross_entropy(labels: Tensor, logits: Tensor, class_weights: Tensor) -> Tensor:

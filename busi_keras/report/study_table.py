@@ -60,7 +60,7 @@ def _headline(study: Study) -> str:
 
 
 def _counted(study: Study) -> str:
-    """How many scores there are, and of how many images where random splits score some of them twice."""
+    """How many scores there are, and of how many images where random splits score some of them more than once."""
     names = [score.name for score in study.scores]
     distinct = len(set(names))
     return f"n = {len(names)}" if distinct == len(names) else f"n = {len(names)} scores of {distinct} images"

@@ -18,7 +18,20 @@ def gpu_names() -> list[str]:
         return [str(device) for device in jax.devices() if device.platform == "gpu"]
     import torch
 
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    device = keras.ops.zeros(()).device  # where Keras puts things: it may be told not to use a GPU that is there
+    return [torch.cuda.get_device_name(device)] if device.type == "cuda" else []
+
+
+def fastest_precision() -> str:
+    """One of `config.PRECISIONS`: bfloat16 where a GPU computes with it."""
+    if not gpu_names():
+        return "float32"
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if not torch.cuda.is_bf16_supported(including_emulation=False):  # it would do without cuDNN
+            return "float32"
+    return "mixed_bfloat16"
 
 
 def describe(experiment: Experiment) -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ class TensorBoardLog:
                 "'tensorflow==2.21.*', or leave it out"
             ) from None
         if keras.backend.backend() != "tensorflow":  # it would take the memory of a GPU that another backend trains on
-            tf.config.set_visible_devices([], "GPU")
+            with suppress(RuntimeError):  # TensorFlow has begun: it has its memory already
+                tf.config.set_visible_devices([], "GPU")
         self._folder, self._summary = folder, tf.summary
         self._writers: dict[str, Any] = {}
 

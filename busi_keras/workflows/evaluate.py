@@ -158,7 +158,13 @@ def evaluate_records(
         score = _score(record, mask, prediction, novel, STRETCHED.get(experiment.protocol))
         scores.append(replace(score, heat_map=faithfulness[-1].localization))
         progress()
-    return Evaluation(split, summarize(scores), tuple(scores), tuple(faithfulness), note(experiment, split, scores))
+    return Evaluation(
+        split,
+        summarize(scores),
+        tuple(scores),
+        tuple(faithfulness),
+        note(experiment, split, scores, predictor.card.weights),
+    )
 
 
 def resolve_split(requested: str, scored: str) -> str:
@@ -232,13 +238,20 @@ def _score(
     )
 
 
-def note(experiment: Experiment, split: str, scores: Sequence[ImageScore]) -> str:
-    """What one must know to read these scores, in sentences."""
+def note(experiment: Experiment, split: str, scores: Sequence[ImageScore], start: str) -> str:
+    """What one must know to read these scores, in sentences.
+
+    Args:
+        start: `Card.weights`: more than the file's name where the network may have started from one that has seen the
+            images.
+    """
     scored = "" if split == "external" else experiment.data
     notes = collapses(scores) + phantom_note(experiment.data, scored)
     stretched = experiment.protocol in STRETCHED
     if experiment.protocol in HOW_TO_READ and not (stretched and split == "train"):
         notes.append(HOW_TO_READ[experiment.protocol])
+    if split != "external" and start != Path(experiment.weights).name:
+        notes.append(f"The network started from {start}: scores may be too optimistic.")
     if split == "train" or (split == "validation" and not stretched):
         notes.append(f"Scored on the {split} images, not on held-out ones.")
     return " ".join(notes)

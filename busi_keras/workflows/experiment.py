@@ -9,7 +9,7 @@ from busi_keras.card import read_card
 from busi_keras.config import FOLDED_PROTOCOLS, PRETRAINED_ENCODER_RATE, PROTOCOL_PRESETS, Experiment
 from busi_keras.errors import UsageError
 from busi_keras.models.backbone import resolve_weights, weights_fingerprint
-from busi_keras.training.device import gpu_names
+from busi_keras.training.device import fastest_precision, gpu_names
 from busi_keras.training.run import Run
 
 SCHEDULES: dict[tuple[str, str], dict[str, Any]] = {
@@ -98,14 +98,13 @@ def completed_experiment(given: Mapping[str, Any], found: Mapping[str, Any], pha
         UsageError: there are no such weights, or they cannot be had; an option is for pretrained ones alone.
     """
     asked = asked_experiment(given)
-    gpu = bool(gpu_names())
-    schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu else "CPU"]
+    schedule = SCHEDULES["phantom" if phantom else "real", "GPU" if gpu_names() else "CPU"]
     fields = {name: value for name, value in schedule.items() if name not in given}
     fields |= {**found, "weights": resolve_weights(given.get("weights", "auto"), asked.backbone)}
     _require_single(fields["weights"])
     fields["weights_fingerprint"] = weights_fingerprint(fields["weights"])
     if given.get("precision", "auto") == "auto":
-        fields["precision"] = "mixed_bfloat16" if gpu else "float32"
+        fields["precision"] = fastest_precision()
     if fields["weights"] != "none":
         few = min(FROZEN_EPOCHS, fields.get("epochs", asked.epochs) - 1)
         fields["frozen_epochs"] = given.get("frozen_epochs", few)

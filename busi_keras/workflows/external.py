@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from busi_keras.data.busi import Record, fingerprint, natural_order
-from busi_keras.data.patients import patients_among
+from busi_keras.data.patients import patients_among, united
 from busi_keras.data.source import find_source
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import write_predictions
@@ -83,13 +83,14 @@ def score_external(study: StudyFolder, folder: Path, data: str = "auto") -> None
     chosen = [record for record in good if record.name not in shared]
     if left_out:
         log.warning(
-            "%d of %d images of %s show frames that were trained on; they are not scored: %s",
+            "%d of %d images of %s show frames, or are of patients, that were trained on; they are not scored: %s",
             len(left_out), len(good), folder,
             ", ".join(left_out[:SHOWN]) + (", ..." if len(left_out) > SHOWN else ""),
         )  # fmt: skip
     if not chosen:
         raise UsageError(
-            f"every usable image of {folder} shows a frame that was trained on; name another source's folder"
+            f"every usable image of {folder} shows a frame, or is of a patient, that was trained on; name another "
+            "source's folder"
         )
     predictor = Predictor.load(run.folder)
     with progress_bar(f"scoring images of {source.name}", len(chosen)) as advance:
@@ -109,7 +110,8 @@ def _require_another(folder: Path, found: str, trained: str) -> None:
 
 
 def _look_over(study: StudyFolder, trained: Sequence[Record], external: Sequence[Record]) -> set[str]:
-    """Keeps what is to be known of the external images; gives the names of those that were trained on, near enough."""
+    """Keeps what is to be known of the external images; gives the names of those that show a frame that was trained on,
+    and of the other images of their patients."""
     looks = look_over([*(replace(record, name=TRAINED + record.name) for record in trained), *external])
     names = {record.name for record in external}
     groups = [[name for name in group if name in names] for group in looks.groups]
@@ -118,4 +120,5 @@ def _look_over(study: StudyFolder, trained: Sequence[Record], external: Sequence
         {name: score for name, score in looks.marks.items() if name in names},
         patients_among(external),
     )
-    return {name for group, ours in zip(looks.groups, groups, strict=True) if len(ours) < len(group) for name in ours}
+    together = united(looks.groups, looks.patients)
+    return {name for group in together if not names.issuperset(group) for name in names.intersection(group)}

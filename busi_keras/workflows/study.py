@@ -82,6 +82,7 @@ def run_study(
         if study.finished():
             look_over_study(study, data)  # for `compare`, and for the next fold's split
         _train(study, fold, options, data)
+    _require_complete(study, folds)
     look_over_study(study, data)
     if external:
         score_external(study, external, data)
@@ -152,6 +153,17 @@ def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str
     whole = options.get("limit") is None and options["protocol"] != "external"
     known = study.groups() if whole and study.looked_over else None  # of all images that it trains and scores
     run_training({**options, **number}, data, fold.folder, resume=True, export=False, near_duplicates=known)
+
+
+def _require_complete(study: StudyFolder, folds: int) -> None:
+    """A fold whose network is there without its numbers is trained no more, and must not be left out unsaid."""
+    for fold in map(study.fold, range(folds)):
+        if not fold.finished:
+            lacking = ", ".join(file.name for file in fold.numbers if not file.exists())
+            raise UsageError(
+                f"{fold.folder} is trained, but lacks {lacking}; put back what is missing (python cli.py evaluate "
+                f"{fold.folder} makes metrics.json and predictions.csv anew), or move the folder away"
+            )
 
 
 def _as_begun(experiment: Experiment) -> dict[str, Any]:

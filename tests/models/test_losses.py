@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -26,6 +28,18 @@ def pixels(*images: list[float]) -> object:
 def test_binary_cross_entropy_is_the_mean_over_pixels() -> None:
     loss = numpy(binary_cross_entropy(pixels([1, 0, 0, 0], [0, 0, 0, 0]), pixels([0, 0, 0, 0], [-2, -2, -2, -2])))
     np.testing.assert_allclose(loss, [np.log(2), np.log1p(np.exp(-2))], rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, dice_and_boundary])
+def test_on_apples_processors_pytorch_gives_the_same(
+    loss: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = pixels([1, 0, 0, 0], [0, 1, 0, 1]), pixels([0.5, 0, 1, 0], [-2, -2, -2, -2])
+    here = numpy(loss(*images))
+    if keras.backend.backend() == "torch":
+        monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    np.testing.assert_array_equal(numpy(loss(*images)), here)
+    assert here.shape == (2,)
 
 
 def test_dice_loss_is_0_for_a_sure_hit_and_near_1_for_a_sure_miss() -> None:

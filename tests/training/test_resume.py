@@ -16,6 +16,7 @@ import pytest
 
 import busi_keras.models  # noqa: F401  registers the layers
 from busi_keras.models.backbone import REGISTRY
+from busi_keras.training.device import gpu_names
 from tests.tiny import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,8 @@ in the second."""
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of weights of each backbone, so that training has a frozen phase."""
+    if gpu_names():
+        pytest.skip("bit for bit on a CPU alone")
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("weights")
     for name in (TINY, "mobilenet-v2"):

@@ -37,6 +37,6 @@ def test_a_network_that_tells_images_apart_is_not() -> None:
 def test_a_note_says_what_the_scored_images_were_used_for(
     protocol: str, split: str, chosen_here: bool, not_held_out: bool
 ) -> None:
-    said = note(Experiment("multitask", "BUSI", protocol=protocol), split, [score(0, 0, 0.1, 0.1)])
+    said = note(Experiment("multitask", "BUSI", protocol=protocol), split, [score(0, 0, 0.1, 0.1)], "none")
     assert ("were chosen on the images scored here" in said) == chosen_here
     assert (f"Scored on the {split} images, not on held-out ones." in said) == not_held_out

@@ -10,7 +10,7 @@ from statistics import fmean
 import pytest
 
 from busi_keras.config import CLASSES
-from busi_keras.data.patients import add_patients
+from busi_keras.data.patients import PATIENTS_FILE, add_patients
 from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.predictions import read_predictions, write_predictions
@@ -119,6 +119,17 @@ def test_patients_that_are_named_between_two_folds_are_refused_before_training(
     assert not (folder / "fold-1").exists()
 
 
+def test_a_fold_that_lacks_its_numbers_is_not_left_out_unsaid(
+    make_study: MakeStudy, stored_network: Path, phantom_folder: Path, tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path / "study", "kfold", range(3), folds=3, backbone=TINY)
+    shutil.copy(stored_network, folder / "fold-2" / "model.keras")
+    (folder / "fold-2" / "predictions.csv").unlink()
+    with pytest.raises(UsageError, match=r"fold-2 is trained, but lacks predictions\.csv; .*evaluate .*fold-2 makes"):
+        run_study({**ASKED, "protocol": "kfold", "folds": 3}, str(phantom_folder), folder)
+    assert not (folder / "study.json").exists()
+
+
 def test_a_fold_that_was_scored_on_another_part_is_not_pooled(
     make_study: MakeStudy, phantom_folder: Path, tmp_path: Path
 ) -> None:
@@ -148,20 +159,23 @@ def test_an_external_folder_is_scored_without_what_was_trained_on(
     for file in ("benign (1).png", "benign (1)_mask.png"):
         shutil.copy(phantom_folder / "benign" / file, other / "benign" / file.replace("(1)", "(77)"))
     (other / "malignant" / "malignant (1)_mask.png").unlink()
+    (other / PATIENTS_FILE).write_text(json.dumps([["benign/benign (77).png", "benign/benign (2).png"]]))
     given = {**ASKED, "protocol": "external"}
     with caplog.at_level(logging.WARNING):
         study = run_study(given, str(phantom_folder), folder, external=other, resamples=20).study
 
     assert study.external is not None
-    assert study.external.left_out == ("benign/benign (77).png",)
+    assert study.external.left_out == ("benign/benign (2).png", "benign/benign (77).png")  # the same patient's
     assert study.external.unusable == ("malignant/malignant (1).png",)
-    assert "1 of 7 images" in caplog.text
-    assert len(study.scores) == 6
+    assert "2 of 7 images" in caplog.text
+    assert len(study.scores) == 5
     assert study.metrics.n["normal"] == 0
     assert (study.metrics.normal_clean, study.metrics.auc["normal"]) == (None, None)
     assert study.metrics.dice is not None
     table = (folder / "table.md").read_text()
-    assert "Images left out because they show frames that were trained on: 1; because their files are broken" in table
+    assert (
+        "because they show frames, or are of patients, that were trained on: 2; because their files are broken" in table
+    )
     (other / "benign" / "benign (77).png").unlink()
     with pytest.raises(UsageError, match=r"external has scores of elsewhere, but the files in .* are different"):
         run_study(given, str(phantom_folder), folder, external=other)

@@ -20,6 +20,7 @@ from busi_keras.files import held
 from busi_keras.imaging import read_image
 from busi_keras.inference.predictor import TRAINED_ON_PHANTOMS, Predictor
 from busi_keras.training import trainer
+from busi_keras.training.device import gpu_names
 from busi_keras.workflows.evaluate import evaluate_run
 from busi_keras.workflows.study import run_study
 from busi_keras.workflows.train import Trained, run_training
@@ -59,7 +60,7 @@ def test_an_approach_is_trained_measured_and_reported(
     trained = trained_once(approach)
     folder = trained.run.folder
 
-    assert trained.run.experiment.batch_size == 8  # what phantoms on a CPU are trained in
+    assert trained.run.experiment.batch_size == (16 if gpu_names() else 8)  # what phantoms are trained in
     assert {path.name for path in folder.iterdir()} == FILES
     assert {path.name for path in (folder / "figures").iterdir()} == {
         "history.png",
@@ -206,6 +207,8 @@ def test_a_start_that_may_have_seen_the_held_out_images_is_said_and_in_a_study_r
     seen = "model.keras was trained on phantom, possibly on images that are held out here: scores may be too optimistic"
     assert seen in " ".join(capsys.readouterr().err.split())
     assert "starting weights: model.keras, which was trained on phantom, possibly" in again.model_card_file.read_text()
+    assert "The network started from model.keras, which was trained on phantom" in again.report_file.read_text()
+    assert "scores may be too optimistic" in evaluate_run(again.folder, data=str(phantom_folder), perturb=0).note
     with pytest.raises(UsageError, match=r"model\.keras was trained on phantom, .*; a study needs weights that have"):
         run_study({**given, "protocol": "kfold"}, str(phantom_folder), tmp_path / "study")
     assert not (tmp_path / "study").exists()
@@ -281,6 +284,7 @@ def test_training_that_diverges_ends_with_a_way_out(phantom_folder: Path, tmp_pa
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
+@pytest.mark.backends
 def test_what_is_reported_is_what_the_stored_network_gives(phantom_folder: Path, tmp_path: Path) -> None:
     given = {"approach": "multitask-cnn", "backbone": TINY, **SMALL, "epochs": 1, "precision": "mixed_bfloat16"}
     run = run_training(given, str(phantom_folder), tmp_path / "run", export=False).run

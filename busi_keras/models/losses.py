@@ -38,8 +38,8 @@ def dice_and_boundary(masks: Tensor, logits: Tensor) -> Tensor:
     """Dice and a binary cross-entropy in which pixels near the lesion's boundary count up to six times.
 
     A pixel's weight is 1 + 5 |share of lesion around it - mask|, as in the structure loss of F3Net (Wei, Wang, Huang,
-    AAAI 2020), whose window of 31 pixels at 352 is scaled to the
-    masks' size, and up to an odd number: 21 pixels at 224.
+    AAAI 2020), whose window of 31 pixels at 352 is scaled to the masks' size, and up to an odd number: 21 pixels at
+    224.
     """
     window = 2 * round(BOUNDARY_WINDOW * masks.shape[1] / 2) + 1
     around = masks

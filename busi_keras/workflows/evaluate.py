@@ -250,7 +250,7 @@ def note(experiment: Experiment, split: str, scores: Sequence[ImageScore], start
     stretched = experiment.protocol in STRETCHED
     if experiment.protocol in HOW_TO_READ and not (stretched and split == "train"):
         notes.append(HOW_TO_READ[experiment.protocol])
-    if split != "external" and start != Path(experiment.weights).name:
+    if split != "external" and start.startswith(f"{Path(experiment.weights).name}, which "):
         notes.append(f"The network started from {start}: scores may be too optimistic.")
     if split == "train" or (split == "validation" and not stretched):
         notes.append(f"Scored on the {split} images, not on held-out ones.")

@@ -1,6 +1,5 @@
 """The command line: each command parses its options and calls a workflow; how it runs is in `busi_keras.command`."""
 
-import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -13,12 +12,11 @@ from busi_keras.card import RESEARCH_USE
 from busi_keras.command import (
     DONE,
     exit_with,
-    import_quietly,
     messages,
     print_json,
     print_text,
-    refuse_backend,
     set_backend,
+    set_backend_for,
     whole_tracebacks,
 )
 from busi_keras.data_commands import data_app
@@ -231,15 +229,7 @@ def predict(
 ) -> None:
     """Segment and classify images. Research use, not a diagnosis."""
     with messages():
-        from busi_keras.inference.formats import is_standalone
-
-        if server is not None or is_standalone(model):
-            refuse_backend(backend)
-        if server is not None and server.startswith("grpc:"):
-            with contextlib.suppress(ImportError):  # the client says what is missing
-                import_quietly("tensorflow")
-        elif server is None and not is_standalone(model):
-            set_backend(backend)
+        set_backend_for(model, backend, server)
         from busi_keras.workflows.predict import predict_paths
 
         result = predict_paths(
@@ -269,12 +259,7 @@ def serve(
 ) -> None:
     """Open a page on this machine: drop images, see what, where, how sure and why. Research use, not a diagnosis."""
     with messages():
-        from busi_keras.inference.formats import is_standalone
-
-        if is_standalone(model):
-            refuse_backend(backend)
-        else:
-            set_backend(backend)
+        set_backend_for(model, backend)
         from busi_keras.web.serve import serve as serve_page
 
         serve_page(model, host, port, corrections, browser, max_upload)

@@ -34,7 +34,7 @@ def measure(data: Path, study: StudyFolder) -> dict[str, Any]:
     masks = {name: read_sample(record).mask for name, record in lesions.items()}
     squares = {name: resize(mask.astype(np.float32), SIZE, SIZE) for name, mask in masks.items()}
     located: dict[str, Localization] = {}
-    for fold in study.finished():
+    for fold in study.folds_finished():
         split = Run(fold.folder).split
         others = [squares[name] for name in (*split.train, *split.validation) if name in squares]
         everywhere = np.mean(others, axis=0)

@@ -29,7 +29,9 @@ from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
 from busi_keras.training.batches import load_arrays
 from busi_keras.training.calibrate import calibrate
+from busi_keras.training.checkpoint import Checkpoints
 from busi_keras.training.device import prepare
+from busi_keras.training.plan import member
 from busi_keras.training.run import Run
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.evaluate import evaluate_records
@@ -45,10 +47,10 @@ def members_scores(run: Run, data: str) -> Iterator[tuple[ImageScore, ...]]:
     parts = {part: part_records(experiment, split, part, records) for part in ("train", "validation", split.scored)}
     training, validation = (load_arrays(parts[part], experiment.image_size) for part in ("train", "validation"))
     for number in range(experiment.members):
-        own = replace(experiment, seed=experiment.seed + number, members=1)
+        name, own = member(experiment, number)
         prepare(own)
         network = build(own)
-        checkpoints = run.checkpoints(f"{experiment.approach}-{number + 1}" if number else experiment.approach)
+        checkpoints = Checkpoints(run.checkpoint_folder, name)
         progress = checkpoints.latest()
         if progress is None:
             raise SystemExit(f"{run.folder} has no checkpoint of member {number + 1}")
@@ -61,7 +63,7 @@ def members_scores(run: Run, data: str) -> Iterator[tuple[ImageScore, ...]]:
 
 def measure(study: StudyFolder, data: str) -> dict[str, Any]:
     """All that goes into the JSON."""
-    folds = study.finished()
+    folds = study.folds_finished()
     scores: list[list[ImageScore]] = [[] for _ in range(study.experiment.members)]
     for fold in folds:
         for own, found in zip(scores, members_scores(Run(fold.folder), data), strict=True):

@@ -24,9 +24,10 @@ class Card:
         data: what it was trained on: `phantom`, or the name of the data set's folder.
         counts: images of each class a part: `{"train": {"benign": 305, ...}, ...}`.
         protocol: how they were split.
-        weights: what the backbone started from.
+        weights: the name of what the backbone, or of a `.keras` file the whole network, started from; with what it may
+            have seen of these images, if anything.
         backbone: the encoder.
-        epochs: the epoch that was chosen and how many were trained, a stage.
+        epochs: of each stage the epoch that was `chosen`, counted from 1, and how many were `trained`.
         scored: which part `scores` are of.
         scores: as `evaluate` reports them.
         intervals: of the headline scores among them, 95 % bootstrap over groups of near-duplicates and of one patient's

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -66,10 +67,23 @@ def set_backend(requested: str | None, trains: bool = False) -> None:
         import_quietly("tensorflow")
 
 
-def refuse_backend(requested: str | None) -> None:
-    """Where Keras does not run: no backend was to be asked for."""
+def set_backend_for(model: Path | None, requested: str | None, server: str | None = None) -> None:
+    """As `set_backend`, for what predicts; where Keras does not run, no backend is to be asked for.
+
+    Args:
+        model: None for the newest run.
+        server: the address of one that predicts.
+    """
+    from busi_keras.inference.formats import is_standalone
+
+    if server is None and not is_standalone(model):
+        set_backend(requested)
+        return
     if requested is not None:
         raise UsageError(f"--backend is {requested}, but this model does not run in Keras here; leave it out")
+    if server is not None and server.startswith("grpc:"):
+        with contextlib.suppress(ImportError):  # the client says what is missing
+            import_quietly("tensorflow")
 
 
 def import_quietly(module: str) -> None:

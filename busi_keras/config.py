@@ -125,10 +125,10 @@ class Experiment:
             "image_size",
             f"a positive multiple of {COARSEST_STRIDE}, such as 224",
         )
-        for field in ("learning_rate", "encoder_rate", "mask_weight", "label_weight"):
+        for field in ("learning_rate", "encoder_rate"):
             _require(0 < getattr(self, field) < math.inf, self, field, "above 0 and finite")
         _require(0 <= self.average < 1, self, "average", "at least 0 and below 1, such as 0.99")
-        for field in ("heat_map_weight", "augment"):
+        for field in ("mask_weight", "label_weight", "heat_map_weight", "augment"):
             _require(0 <= getattr(self, field) < math.inf, self, field, "at least 0 and finite")
         _require(self.folds >= 2, self, "folds", "at least 2")
         _require(0 <= self.fold < self.folds, self, "fold", f"from 0 to {self.folds - 1} with --folds {self.folds}")
@@ -138,14 +138,9 @@ class Experiment:
         if self.approach == "two-stage":
             _require(self.members == 1, self, "members", "1 in two-stage: an ensemble is of multi-task networks")
             _require(not self.heat_map_weight, self, "heat_map_weight", "0 in two-stage, which classifies the lesion")
-            for field in ("mask_weight", "label_weight"):
-                _require(getattr(self, field) == 1, self, field, "1 in two-stage: each network has but one loss")
         if self.approach != "multitask-cnn":
             for field in ("attention_gates", "deep_supervision"):
                 _require(not getattr(self, field), self, field, "left out: it is of multitask-cnn's decoder alone")
-        if self.class_balance:
-            weighting = "left out beside --class-balance, which lets rare classes count as much already"
-            _require(not self.class_weighting, self, "class_weighting", weighting)
         _require(self.limit is None or self.limit >= 1, self, "limit", "at least 1")
 
     @property

@@ -108,7 +108,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def pixels_digest(image: np.ndarray) -> str:
-    """64 hexadecimal digits: the same for the same pixels `(height, width, 3)`, whatever file they came in."""
+    """64 hexadecimal digits: the same for the same pixels, `(height, width, 3)` or `(height, width)`, of any file."""
     return hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 

@@ -8,8 +8,13 @@ import urllib.request
 TIMEOUT_S = 4.0
 
 
-def reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
-    """Whether a server answers at `url` within `timeout_s` seconds, through the proxies of the environment."""
+def reachable(url: str, timeout_s: float = TIMEOUT_S, own_certificates: bool = False) -> bool:
+    """Whether a server answers at `url` within `timeout_s` seconds, through the proxies of the environment.
+
+    Args:
+        own_certificates: whether who downloads brings certificates along; then it need not be one that Python can
+            verify: python.org's Python on macOS knows none at first.
+    """
     try:
         request = urllib.request.Request(url, method="HEAD")
         with urllib.request.urlopen(request, timeout=timeout_s):
@@ -17,7 +22,6 @@ def reachable(url: str, timeout_s: float = TIMEOUT_S) -> bool:
     except urllib.error.HTTPError as error:
         return error.code in (400, 404, 405)  # the server itself answers; a gateway that forbids says 403 or 407
     except urllib.error.URLError as error:
-        # it answers, and Python knows no certificates, as python.org's on macOS at first; who downloads brings them
-        return isinstance(error.reason, ssl.SSLCertVerificationError)
+        return own_certificates and isinstance(error.reason, ssl.SSLCertVerificationError)
     except (OSError, http.client.HTTPException, ValueError):
         return False

@@ -51,7 +51,7 @@ def _rows(study: StudyFolder) -> list[list[str]]:
     whole = document["metrics"]
     if whole.get("heat_map_energy") is None:
         return []
-    folds = [json.loads(fold.metrics_file.read_text())["heat_maps"] for fold in study.finished()]
+    folds = [json.loads(fold.metrics_file.read_text())["heat_maps"] for fold in study.folds_finished()]
     intervals = document["intervals"]
     shown = [str(Interval(**intervals[f"heat_map_{name}"])) for name in ("energy", "pointing", "iou")]
     lesions = [name for name in CLASSES if document["subsets"].get(name, {}).get("heat_map_energy") is not None]

@@ -79,13 +79,13 @@ def take_folds(study: StudyFolder, place: Path) -> None:
         UsageError: as `take_study`.
     """
     study.splits()  # refuses what was scored on other images than the fold's own
-    for fold in StudyFolder(place).begun():
+    for fold in StudyFolder(place).folds_begun():
         if differences := fold.experiment.differences(study.experiment, across_folds=True):
             raise UsageError(
                 f"{fold.folder} is of another experiment than {study.folder} ({'; '.join(differences)}); "
                 "remove it, or rename the study's folder"
             )
-    for fold in study.finished():
+    for fold in study.folds_finished():
         target = place / fold.folder.name
         target.mkdir(parents=True, exist_ok=True)
         for file in fold.numbers:
@@ -104,7 +104,7 @@ def sum_up_again(results: Path) -> None:
 
 def is_complete(study: StudyFolder) -> bool:
     """Whether all folds are finished and summed up."""
-    return study.study_file.exists() and len(study.finished()) == _folds(study.experiment)
+    return study.study_file.exists() and len(study.folds_finished()) == _folds(study.experiment)
 
 
 def complete_studies(results: Path) -> list[StudyFolder]:
@@ -136,7 +136,7 @@ def seed_table(results: Path) -> str:
         intervals = _document(study)["intervals"]
         scored = [Interval(**intervals[name]) for name in ("dice", "iou", "accuracy", "macro_f1")]
         rows.append([f"{study.folder.name}, scored the same way", *map(str, scored)])
-        stages = list(study.finished()[0].epochs().values())
+        stages = list(study.folds_finished()[0].epochs().values())
         rows += [_epoch_row(kind, [stage[kind] for stage in stages]) for kind in ("chosen", "last")]
     return table(["n = 156", "Dice", "IoU", "accuracy", "macro F1"], rows)
 
@@ -190,14 +190,14 @@ def _leaked(plain: StudyFolder, grouped: StudyFolder) -> str:
 def _trained_near(study: StudyFolder, groups: Sequence[Sequence[str]]) -> tuple[int, float]:
     """How many images are tested by a network that was trained on near-duplicates of theirs, and how many different
     frames a fold trains on, the mean."""
-    splits = [Run(fold.folder).split for fold in study.finished()]
+    splits = [Run(fold.folder).split for fold in study.folds_finished()]
     near = sum(len(set(s.test).intersection(group)) for s in splits for group in groups if set(group) & set(s.train))
     return near, fmean(len(set(group_numbers(s.train, groups))) for s in splits)
 
 
 def _row(study: StudyFolder) -> list[str]:
     name = f"[{study.folder.name}](results/{study.folder.name}/)"
-    folds, expected = len(study.finished()), _folds(study.experiment)
+    folds, expected = len(study.folds_finished()), _folds(study.experiment)
     if is_complete(study):
         document = _document(study)
         found = {column: str(Interval(**document["intervals"][column])) for column in COLUMNS}
@@ -228,7 +228,7 @@ def encoder(experiment: dict[str, Any]) -> str:
 
 def _epochs(study: StudyFolder) -> str:
     """The most that a network was trained, and the least and the largest chosen, by what where it may be by IoU."""
-    made_of = [json.loads((fold.folder / MADE_FILE).read_text()) for fold in study.finished()]
+    made_of = [json.loads((fold.folder / MADE_FILE).read_text()) for fold in study.folds_finished()]
     stages = [stage for one in made_of for stage in one["epochs"].values()]
     first, last = min(stage["chosen"] for stage in stages), max(stage["chosen"] for stage in stages)
     chosen = str(first) if first == last else f"{first} to {last}"

@@ -257,6 +257,15 @@ WRONG = {
     "size": (["train", "--image-size", "100"], "--image-size is 100; it must be a positive multiple of 32"),
     "backbone": (["train", "--backbone", "vgg16"], "--backbone is 'vgg16'; it must be one of resnet50, mobilenet-v2, "),
     "backend": (["train", "--backend", "mxnet"], "--backend is mxnet; it must be one of tensorflow, jax, torch"),
+    "weight": (["train", "--label-weight", "0"], "--label-weight is 0, and the label head would learn nothing"),
+    "weight of two stages": (
+        ["train", "--approach", "two-stage", "--mask-weight", "3"],
+        "--mask-weight is 3.0, but in two-stage each network has but one loss; leave it out",
+    ),
+    "balance": (
+        ["train", "--class-balance", "--class-weighting"],
+        "--class-balance and --class-weighting both favour rare classes; leave one out",
+    ),
     "backend of no use": (
         ["predict", "cli.py", "--model", "model.onnx", "--backend", "jax"],
         "--backend is jax, but this model does not run in Keras here; leave it out",

@@ -34,18 +34,20 @@ def test_a_server_that_answers_is_there_and_a_gateway_that_forbids_is_not(code: 
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
-def test_a_server_whose_certificate_is_not_known_here_is_there(tmp_path: Path) -> None:
+def test_a_server_whose_certificate_is_not_known_here_is_there_for_who_brings_it(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        assert reachable(f"https://127.0.0.1:{server.server_port}", timeout_s=20)
-        thread.join()
+    for brought in (True, False):
+        with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            address = f"https://127.0.0.1:{server.server_port}"
+            assert reachable(address, timeout_s=20, own_certificates=brought) is brought
+            thread.join()
 
 
 def test_a_server_that_is_silent_or_not_there_is_given_up() -> None:

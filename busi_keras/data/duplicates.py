@@ -21,7 +21,6 @@ count, and how many pairs of an image are scored, are all limited (`results/ever
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from busi_keras.data.busi import natural_order
 from busi_keras.data.keypoints import BLANK, Frame, make_frame
 from busi_keras.data.proposals import candidates
 from busi_keras.data.registration import overlap_score
+from busi_keras.imaging import pixels_digest
 
 THRESHOLD = 0.41  # scores at and above it make a pair
 
@@ -77,12 +77,12 @@ def near_duplicate_pairs(
         raise ValueError("names must be unique: a name stands for one image")
     scores: dict[tuple[int, int], float] = defaultdict(float)
     frames: list[Frame] = []
-    first_with: dict[bytes, int] = {}
+    first_with: dict[str, int] = {}
     identical = set()
     with threadpool_limits(1):  # products of small matrices: threads wait for each other, for minutes on a busy machine
         for index, (name, image) in enumerate(zip(names, images, strict=True)):
             frames.append(make_frame(BLANK if image is None else _checked(name, image)))
-            if image is not None and (first := first_with.setdefault(_digest(image), index)) != index:
+            if image is not None and (first := first_with.setdefault(pixels_digest(image), index)) != index:
                 identical.add((first, index))
         for mirrored in (False, True):
             for first, second, placement in candidates(frames, mirrored):
@@ -121,10 +121,6 @@ def group_of(names: Iterable[str], groups: Iterable[Sequence[str]]) -> dict[str,
     """Every name -> the first name of its group; an image in no group is its own."""
     first = {name: group[0] for group in groups for name in group}
     return {name: first.get(name, name) for name in names}
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
 
 
 def _checked(name: str, image: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ def download() -> Source:
     Raises:
         UsageError: Kaggle does not answer, the download breaks off, or the files are not BUSI's 780 images.
     """
-    if not reachable("https://www.kaggle.com"):
+    if not reachable("https://www.kaggle.com", own_certificates=True):
         raise UsageError(
             f"www.kaggle.com does not answer; download {KAGGLE_HANDLE} elsewhere and name its folder: "
             f"--data .../{BUSI_FOLDER}"

@@ -49,15 +49,17 @@ def _coloured(stored: np.ndarray, dataset: Any, name: str) -> np.ndarray:
         raise UsageError(f"{name} has a palette of {entries or 65536} colours of 8 bits; save it as RGB")
     colours = pydicom("pydicom.pixels").apply_color_lut
     coloured = colours(stored, dataset)[..., :3]
-    if bits == 8:  # also where each has a word to itself
-        return coloured.astype(np.uint8)
+    if coloured.dtype == np.uint8:
+        return coloured
     brightest = int(colours(np.arange(first, first + (entries or 65536))[None], dataset)[..., :3].max())
-    if 0 < brightest < 256:
-        raise UsageError(
-            f"{name} has a palette of 16 bits, but no value above {brightest}: it would be read as black; save it with "
-            "a palette of 8 bits, or as RGB"
-        )
-    return (coloured >> 8).astype(np.uint8)
+    if brightest > 255 or brightest == 0:
+        return (coloured >> 8).astype(np.uint8)
+    if bits == 8:  # each has a word to itself
+        return coloured.astype(np.uint8)
+    raise UsageError(
+        f"{name} has a palette of 16 bits, but no value above {brightest}: it would be read as black; save it with a "
+        "palette of 8 bits, or as RGB"
+    )
 
 
 def _grey(stored: np.ndarray, dataset: Any, name: str) -> np.ndarray:

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
+from typing import Any
 
 from busi_keras.config import CLASSES
 from busi_keras.errors import UsageError
@@ -13,60 +14,29 @@ from busi_keras.evaluation.scores import ImageScore, Overlap
 from busi_keras.evaluation.surface import SurfaceDistance
 from busi_keras.files import UTF8
 
+PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASSES)
 HEAT_MAP_COLUMNS = ("heat_energy_inside", "heat_pointing_game", "heat_iou", "heat_chance")
-COLUMNS = (
-    "name",
-    "class",
-    "predicted",
-    *(f"p_{name}" for name in CLASSES),
-    "dice",
-    "iou",
-    "true_area",
-    "predicted_area",
-    "hd95_px",
-    "surface_distance_px",
-    "diagonal_px",
-    "pixel_sensitivity",
-    "pixel_precision",
-    "lesions",
-    "lesions_found",
-    "false_finds",
-    "novelty",
-    "novel",
-    *HEAT_MAP_COLUMNS,
-)
+COLUMNS = {
+    **dict.fromkeys(("name", "class", "predicted"), ""),
+    **dict.fromkeys((*PROBABILITY_COLUMNS, "dice", "iou"), ".6f"),
+    **dict.fromkeys(("true_area", "predicted_area"), ".9g"),
+    **dict.fromkeys(("hd95_px", "surface_distance_px", "diagonal_px"), ".2f"),
+    **dict.fromkeys(("pixel_sensitivity", "pixel_precision"), ".6f"),
+    **dict.fromkeys(("lesions", "lesions_found", "false_finds"), "d"),
+    "novelty": ".4f",
+    "novel": "d",
+    **dict.fromkeys(HEAT_MAP_COLUMNS, ".6f"),
+}
+"""How the values of each column are written, in their order."""
 
 
 def write_predictions(path: Path, scores: Sequence[ImageScore]) -> None:
     """A CSV with a line an image; areas are shares of the image, a single pixel's above 0; what is not defined stays
     empty."""
     with path.open("w", newline="", **UTF8) as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for score in scores:
-            writer.writerow(
-                (
-                    score.name,
-                    CLASSES[score.label],
-                    "" if score.predicted is None else CLASSES[score.predicted],
-                    *([f"{p:.6f}" for p in score.probabilities] or [""] * len(CLASSES)),
-                    *(
-                        [f"{getattr(score.overlap, f.name):.6f}" for f in fields(Overlap)]
-                        if score.overlap
-                        else ["", ""]
-                    ),
-                    *(f"{area:.9g}" for area in (score.true_area, score.predicted_area)),
-                    *([f"{value:.2f}" for value in astuple(score.surface)] if score.surface else [""] * 3),
-                    *(
-                        "" if value is None else f"{value:.6f}"
-                        for value in (score.pixel_sensitivity, score.pixel_precision)
-                    ),
-                    *((d.lesions, d.found, d.false_finds) if (d := score.detection) else ("", "", "")),
-                    "" if score.novelty is None else f"{score.novelty:.4f}",
-                    "" if score.novel is None else int(score.novel),
-                    *([f"{value:.6f}" for value in astuple(score.heat_map)] if score.heat_map else [""] * 4),
-                )
-            )
+        writer = csv.DictWriter(stream, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(map(_row, scores))
 
 
 def read_predictions(path: Path) -> list[ImageScore]:
@@ -93,6 +63,26 @@ def read_predictions(path: Path) -> list[ImageScore]:
         ) from None
 
 
+def _row(score: ImageScore) -> dict[str, str]:
+    values: dict[str, Any] = {"name": score.name, "class": CLASSES[score.label]}
+    for name in ("true_area", "predicted_area", "pixel_sensitivity", "pixel_precision", "novelty", "novel"):
+        values[name] = getattr(score, name)
+    if score.predicted is not None:
+        values["predicted"] = CLASSES[score.predicted]
+    if score.probabilities:
+        values |= dict(zip(PROBABILITY_COLUMNS, score.probabilities, strict=True))
+    if masks := score.overlap:
+        values |= {"dice": masks.dice, "iou": masks.iou}
+    if surface := score.surface:
+        values |= {"hd95_px": surface.hd95_px, "surface_distance_px": surface.average_px}
+        values["diagonal_px"] = surface.diagonal_px
+    if found := score.detection:
+        values |= {"lesions": found.lesions, "lesions_found": found.found, "false_finds": found.false_finds}
+    if score.heat_map:
+        values |= dict(zip(HEAT_MAP_COLUMNS, astuple(score.heat_map), strict=True))
+    return {name: format(value, COLUMNS[name]) for name, value in values.items() if value is not None}
+
+
 def _score(row: dict[str, str]) -> ImageScore:
     def numbers(*names: str) -> list[float]:
         return [float(row[name]) for name in names if row[name]]
@@ -110,7 +100,7 @@ def _score(row: dict[str, str]) -> ImageScore:
         name=row["name"],
         label=CLASSES.index(row["class"]),
         predicted=CLASSES.index(row["predicted"]) if row["predicted"] else None,
-        probabilities=tuple(numbers(*(f"p_{name}" for name in CLASSES))),
+        probabilities=tuple(numbers(*PROBABILITY_COLUMNS)),
         overlap=Overlap(*overlaps) if overlaps else None,
         true_area=float(row["true_area"]),
         predicted_area=float(row["predicted_area"]),

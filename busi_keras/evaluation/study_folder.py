@@ -113,7 +113,7 @@ class StudyFolder:
             UsageError: there is no such fold, or folds do not belong together.
         """
         study = cls(folder)
-        if not study.finished():
+        if not study.folds_finished():
             raise UsageError(f"{folder} has no finished fold; name a folder made by `study`")
         study.require_one_experiment()
         return study
@@ -122,19 +122,19 @@ class StudyFolder:
         """A fold, whether it is there or not."""
         return Fold(self.folder / f"fold-{number}")
 
-    def begun(self) -> list[Fold]:
+    def folds_begun(self) -> list[Fold]:
         """The folds that are there, in order."""
         folds = (Fold(path) for path in self.folder.glob("fold-*") if path.name.removeprefix("fold-").isdecimal())
         return sorted((fold for fold in folds if fold.begun), key=lambda fold: fold.number)
 
-    def finished(self) -> list[Fold]:
+    def folds_finished(self) -> list[Fold]:
         """Those of them that are finished."""
-        return [fold for fold in self.begun() if fold.finished]
+        return [fold for fold in self.folds_begun() if fold.finished]
 
     @property
     def experiment(self) -> Experiment:
         """Of the first fold that is there."""
-        return self.begun()[0].experiment
+        return self.folds_begun()[0].experiment
 
     def require_one_experiment(self) -> None:
         """Folds must differ in nothing but which fold they are.
@@ -142,7 +142,7 @@ class StudyFolder:
         Raises:
             UsageError: they do differ.
         """
-        begun = self.begun()
+        begun = self.folds_begun()
         for fold in begun[1:]:
             if differences := fold.experiment.differences(begun[0].experiment, across_folds=True):
                 raise UsageError(
@@ -160,7 +160,7 @@ class StudyFolder:
             UsageError: a fold is another experiment's, or is not the one its folder is named after.
         """
         self.require_one_experiment()
-        for fold in self.begun():
+        for fold in self.folds_begun():
             asked = {**options, **({"fold": fold.number} if "folds" in options else {})}
             if differences := fold.experiment.differences_from(asked):
                 raise UsageError(
@@ -175,7 +175,7 @@ class StudyFolder:
             UsageError: there is no fold, but something of folds that are gone.
         """
         of_all = (self.groups_file, self.marks_file, self.patients_file, self.study_file, self.external)
-        if not self.begun() and (left := [path.name for path in of_all if path.exists()]):
+        if not self.folds_begun() and (left := [path.name for path in of_all if path.exists()]):
             raise UsageError(
                 f"{self.folder} has {', '.join(left)} of a study whose folds are gone; remove them, or name a new "
                 "--output"
@@ -238,7 +238,7 @@ class StudyFolder:
                     "study --protocol external --external FOLDER"
                 )
             return {0: read_predictions(RunFiles(self.external).predictions_file)}
-        scores = {fold: fold.scores() for fold in self.finished()}
+        scores = {fold: fold.scores() for fold in self.folds_finished()}
         if self.experiment.protocol in PARTITIONS:
             _require_disjoint(scores)
         return {fold.number: found for fold, found in scores.items()}
@@ -249,7 +249,7 @@ class StudyFolder:
         Args:
             resamples: of the bootstrap.
         """
-        epochs = [fold.epochs() for fold in self.finished()]
+        epochs = [fold.epochs() for fold in self.folds_finished()]
         source = self.external_source
         return sum_up(
             self.experiment, self.splits(), epochs, self.groups(), self.marks(), source, resamples, self.patients()

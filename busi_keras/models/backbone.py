@@ -149,6 +149,11 @@ def weights_fingerprint(weights: str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
 
 
+def weights_exchanged(weights: str, begun_with: str) -> bool:
+    """Whether a weights file is another by now; not where it is gone, or its fingerprint was not kept."""
+    return bool(begun_with) and weights_fingerprint(weights) not in ("", begun_with)
+
+
 def set_trainable(encoder: keras.Model, trainable: bool, batch_norm: bool) -> None:
     """Freezes or frees an encoder; its BatchNormalization layers follow only where `batch_norm` is True."""
     encoder.trainable = trainable

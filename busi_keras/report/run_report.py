@@ -1,15 +1,15 @@
 """`report.md`: a run's numbers and plots on one page, next to the original project's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from busi_keras.card import RESEARCH_USE
 from busi_keras.config import CLASSES, PHANTOM, Experiment
 from busi_keras.data.split import PARTS
-from busi_keras.evaluation.faithfulness import Perturbation
+from busi_keras.evaluation.evaluation import Evaluation
 from busi_keras.evaluation.history import chosen_and_last
-from busi_keras.evaluation.scores import ImageScore, Metrics
+from busi_keras.evaluation.scores import Metrics
 from busi_keras.files import write_text
 from busi_keras.report.class_table import class_table
 from busi_keras.report.markdown import number, table
@@ -37,44 +37,29 @@ HEAT_MAP_LEGEND = (
 PHANTOM_WARNING = "**Trained and scored on phantoms, synthetic images: these numbers say nothing about patients.**"
 
 
-def write_report(
-    run: Run,
-    metrics: Metrics,
-    heat_maps: dict[str, dict[str, float | None]],
-    curves: Mapping[str, Perturbation],
-    scores: Sequence[ImageScore],
-    scored: str,
-    note: str,
-) -> None:
+def write_report(run: Run, evaluation: Evaluation) -> None:
     """Draws a run's plots into `figures/` and writes its `report.md`."""
     rows = run.history()
     plot_history(rows, run.figures / "history.png")
     figures = {"Training": "history.png"}
-    if metrics.confusion is not None:
-        plot_confusion(metrics, run.figures / "confusion.png")
-        plot_roc(scores, metrics, run.figures / "roc.png")
-        plot_reliability(scores, run.figures / "reliability.png")
+    if evaluation.metrics.confusion is not None:
+        plot_confusion(evaluation.metrics, run.figures / "confusion.png")
+        plot_roc(evaluation.scores, evaluation.metrics, run.figures / "roc.png")
+        plot_reliability(evaluation.scores, run.figures / "reliability.png")
         figures |= {"Confusion matrix": "confusion.png", "ROC curves": "roc.png", "Reliability": "reliability.png"}
     perturbed = run.figures / "perturbation.png"
-    if curves:
+    if curves := evaluation.curves:
         plot_perturbation(curves, perturbed)
         figures["Heat maps: deletion and insertion"] = perturbed.name
     else:
         perturbed.unlink(missing_ok=True)  # that of an earlier evaluation
     if (run.figures / "masks.png").exists():
         figures["Example masks with predicted labels"] = "masks.png"
-    write_text(run.report_file, _page(run, rows, metrics, heat_maps, scored, note, figures))
+    write_text(run.report_file, _page(run, rows, evaluation, figures))
 
 
-def _page(
-    run: Run,
-    rows: Sequence[dict[str, Any]],
-    metrics: Metrics,
-    heat_maps: dict[str, dict[str, float | None]],
-    scored: str,
-    note: str,
-    figures: dict[str, str],
-) -> str:
+def _page(run: Run, rows: Sequence[dict[str, Any]], evaluation: Evaluation, figures: dict[str, str]) -> str:
+    metrics, scored = evaluation.metrics, evaluation.split
     experiment = run.experiment
     split = run.split
     total = sum(metrics.n.values())
@@ -83,7 +68,7 @@ def _page(
         f"# {experiment.approach} on {experiment.data}",
         RESEARCH_USE,
         *([PHANTOM_WARNING] if experiment.data == PHANTOM else []),
-        f"Scored on {total} {scored} images ({_counts(metrics)}). {note}".strip(),
+        f"Scored on {total} {scored} images ({_counts(metrics)}). {evaluation.note}".strip(),
         "## Scores",
         _headline(experiment, metrics),
         "Dice and IoU are means over images, at threshold 0.5; an empty prediction on an empty mask counts as 1.",
@@ -93,7 +78,7 @@ def _page(
         "## Classes",
         class_table(asdict(metrics)),
         "## Heat maps",
-        _heat_maps(heat_maps),
+        _heat_maps(evaluation.heat_maps),
         HEAT_MAP_LEGEND,
         "## How it was made",
         _settings(experiment, rows, sizes),

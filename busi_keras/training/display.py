@@ -35,7 +35,7 @@ class ConsoleDisplay:
         self._task: TaskID | None = None
         self._epochs = 0
 
-    def resume(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
+    def begin(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
         if self._log is not None:
             self._log.begin(stage, rows)
 

@@ -1,6 +1,5 @@
 """Which networks an experiment trains, in which order, and the model that comes out."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +8,9 @@ import keras
 from busi_keras.config import Experiment
 from busi_keras.errors import UsageError
 from busi_keras.models import build, join
-from busi_keras.models.backbone import weights_fingerprint
+from busi_keras.models.backbone import weights_exchanged
 from busi_keras.training.batches import Arrays
-from busi_keras.training.checkpoint import Progress
+from busi_keras.training.checkpoint import Checkpoints, Progress
 from busi_keras.training.crops import CropBoxes, predicted_crops
 from busi_keras.training.device import prepare
 from busi_keras.training.run import Run
@@ -34,22 +33,26 @@ def train(
     members, done = [model], {}
     rows: tuple[dict[str, Any], ...] = ()
     for number in range(experiment.members):
-        own, name = replace(experiment, seed=experiment.seed + number, members=1), experiment.approach
+        name, own = member(experiment, number)
         if number:
             prepare(own)
             _require_same_start(experiment)
             members.append(build(own))
-            name = f"{name}-{number + 1}"
         stage = Stage(name, members[number], experiment.pretrained)
         done[name] = _run_stage(stage, own, run, training, validation, display, rows)
         rows = (*rows, *done[name].rows)
     return (join(members) if len(members) > 1 else model), done
 
 
+def member(experiment: Experiment, number: int) -> tuple[str, Experiment]:
+    """A network of an ensemble, counted from 0: the name of its stage, and the experiment that trains it."""
+    name = f"{experiment.approach}-{number + 1}" if number else experiment.approach
+    return name, replace(experiment, seed=experiment.seed + number, members=1)
+
+
 def _require_same_start(experiment: Experiment) -> None:
     """Refuses a file of starting weights that was exchanged while a member before was trained."""
-    begun_with, found = experiment.weights_fingerprint, weights_fingerprint(experiment.weights)
-    if begun_with and found not in ("", begun_with):
+    if weights_exchanged(experiment.weights, experiment.weights_fingerprint):
         raise UsageError(
             f"{experiment.weights} is not the file that this run was begun with; put that back, and --resume"
         )
@@ -77,5 +80,8 @@ def _run_stage(
     display: Display,
     earlier: tuple[dict[str, Any], ...],
 ) -> Progress:
-    record: Callable[[tuple[dict[str, Any], ...]], None] = lambda rows: run.write_history((*earlier, *rows))  # noqa: E731
-    return train_stage(stage, experiment, training, validation, run.checkpoints(stage.name), display, record)
+    def record(rows: tuple[dict[str, Any], ...]) -> None:
+        run.write_history((*earlier, *rows))
+
+    checkpoints = Checkpoints(run.checkpoint_folder, stage.name)
+    return train_stage(stage, experiment, training, validation, checkpoints, display, record)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from busi_keras.config import Experiment
 from busi_keras.data.split import Split
@@ -13,9 +13,6 @@ from busi_keras.evaluation.predictions import write_predictions
 from busi_keras.evaluation.scores import ImageScore
 from busi_keras.files import UTF8, replacing, unfinished, write_text
 from busi_keras.run_files import RunFiles
-
-if TYPE_CHECKING:
-    from busi_keras.training.checkpoint import Checkpoints
 
 
 class Run(RunFiles):
@@ -82,14 +79,6 @@ class Run(RunFiles):
     def split(self) -> Split:
         """Who trained, validated and was tested."""
         return Split.read(self.split_file)
-
-    def checkpoints(self, stage: str) -> "Checkpoints":
-        """The checkpoints of one stage."""
-        from busi_keras.training.checkpoint import (
-            Checkpoints,
-        )  # brings Keras along, which most that read a run do without
-
-        return Checkpoints(self.checkpoint_folder, stage)
 
     def write_history(self, rows: Sequence[dict[str, Any]]) -> None:
         """Replaces the history by these rows, a line of JSON each."""

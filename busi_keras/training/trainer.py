@@ -31,7 +31,7 @@ TRAINING_PER_FORWARD = 3.0
 class Display(Protocol):
     """What shows a training to the person who waits for it."""
 
-    def resume(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
+    def begin(self, stage: str, rows: Sequence[dict[str, Any]]) -> None:
         """A stage begins, after the epochs of these rows; of a new one there are none."""
 
     def start_stage(self, stage: str, epochs: int, seconds: float) -> None:
@@ -87,7 +87,7 @@ def train_stage(
     if progress:
         checkpoints.restore(progress, stage.network)
         record(progress.rows)
-    display.resume(stage.name, progress.rows if progress else ())
+    display.begin(stage.name, progress.rows if progress else ())
     objective = Objective(
         stage.network,
         experiment.mask_loss,
@@ -96,16 +96,17 @@ def train_stage(
         experiment.heat_map_weight,
         _class_weights(training.labels, experiment.class_weighting),
     )
-    left = experiment.epochs - (progress.epoch + 1 if progress else 0)
-    if left and not (progress and _is_over(progress, experiment)):
+    first = progress.epoch + 1 if progress else 0
+    if first < experiment.epochs and not _is_over(progress, experiment):
+        left = experiment.epochs - first
         seconds = _expected_epoch_seconds(stage.network, training, experiment.batch_size)
         display.start_stage(stage.name, left, left * seconds)
     frozen_epochs = experiment.frozen_epochs if stage.pretrained else 0
     checks = ValidationBatches(validation, experiment.batch_size)
 
     with remembered_interrupt() as raise_again:
-        for epoch in range(progress.epoch + 1 if progress else 0, experiment.epochs):
-            if progress and _is_over(progress, experiment):
+        for epoch in range(first, experiment.epochs):
+            if _is_over(progress, experiment):
                 break
             batches = TrainingBatches(
                 training,
@@ -118,7 +119,7 @@ def train_stage(
             )
             if not objective.compiled or epoch == frozen_epochs:
                 _start_phase(objective, stage, experiment, epoch < frozen_epochs, batches.num_batches)
-                if progress and epoch not in (0, frozen_epochs):
+                if progress and epoch != frozen_epochs:
                     checkpoints.restore(progress, stage.network, objective.optimizer)
             display.start_epoch(stage.name, epoch, experiment.epochs, batches.num_batches)
             started = time.monotonic()
@@ -186,14 +187,15 @@ def _expected_epoch_seconds(network: keras.Model, arrays: Arrays, batch_size: in
     return TRAINING_PER_FORWARD * (time.monotonic() - started) * len(arrays) / len(images)
 
 
-def _is_over(progress: Progress, experiment: Experiment) -> bool:
-    return progress.epoch - progress.best_epoch >= experiment.patience
+def _is_over(progress: Progress | None, experiment: Experiment) -> bool:
+    return progress is not None and progress.epoch - progress.best_epoch >= experiment.patience
 
 
 def _advance(progress: Progress | None, row: dict[str, Any]) -> Progress:
-    rows = (*progress.rows, row) if progress else (row,)
-    better = progress is None or row["val_score"] > progress.rows[progress.best_epoch]["val_score"]
-    return Progress(row["epoch"], row["epoch"] if better or progress is None else progress.best_epoch, rows)
+    if progress is None:
+        return Progress(row["epoch"], row["epoch"], (row,))
+    better = row["val_score"] > progress.rows[progress.best_epoch]["val_score"]
+    return Progress(row["epoch"], row["epoch"] if better else progress.best_epoch, (*progress.rows, row))
 
 
 def _start_phase(objective: Objective, stage: Stage, experiment: Experiment, frozen: bool, steps: int) -> None:

@@ -1,9 +1,8 @@
 """`evaluate`: a network's scores on one part of a run's split."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,9 +11,10 @@ from busi_keras.data.busi import Record, read_sample
 from busi_keras.data.split import PARTS
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.detection import detect
-from busi_keras.evaluation.faithfulness import Faithfulness, mean_curves, summarize_faithfulness
+from busi_keras.evaluation.evaluation import Evaluation
+from busi_keras.evaluation.faithfulness import Faithfulness
 from busi_keras.evaluation.protocols import HOW_TO_READ, STRETCHED, phantom_note
-from busi_keras.evaluation.scores import ImageScore, Metrics, overlap, summarize
+from busi_keras.evaluation.scores import ImageScore, overlap, summarize
 from busi_keras.evaluation.surface import surface_distance
 from busi_keras.files import require_writable
 from busi_keras.imaging import MASK_THRESHOLD, resize
@@ -25,59 +25,10 @@ from busi_keras.training.run import Run
 from busi_keras.workflows.console import progress_bar
 from busi_keras.workflows.data_set import part_records, records_of
 from busi_keras.workflows.explainer import Explainer, located
+from busi_keras.workflows.lineage import says_seen
 
 EXAMPLES_A_CLASS = 4
 PERTURBED = 10
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of one part of a split.
-
-    Attributes:
-        split: `train`, `validation`, `test` or `external`.
-        metrics: over all images.
-        scores: of each image.
-        faithfulness: of each image's heat map, Grad-CAM of the predicted class.
-        note: how the numbers must be read; empty where there is nothing to say.
-    """
-
-    split: str
-    metrics: Metrics
-    scores: tuple[ImageScore, ...]
-    faithfulness: tuple[Faithfulness, ...]
-    note: str
-
-    def to_json(self) -> dict[str, Any]:
-        """What `evaluate --json` prints and `metrics.json` holds."""
-        return {"split": self.split, **asdict(self.metrics), "heat_maps": self.heat_maps, "note": self.note}
-
-    @property
-    def heat_maps(self) -> dict[str, dict[str, float | None]]:
-        """Means a class of what was measured of the heat maps."""
-        return summarize_faithfulness([score.label for score in self.scores], self.faithfulness)
-
-    def summary(self) -> str:
-        """The headline numbers, a line each, with how to read them."""
-        return metrics_summary(self.to_json())
-
-
-def metrics_summary(metrics: Mapping[str, Any]) -> str:
-    """The headline numbers of `Evaluation.to_json`, a line each, with how to read them."""
-    rows = {
-        "Dice, mean over images": metrics["dice"],
-        "IoU, mean over images": metrics["iou"],
-        "Dice, lesion images": metrics["lesion_dice"],
-        "normal images left clean": metrics["normal_clean"],
-        "accuracy": metrics["accuracy"],
-        "macro F1": metrics["macro_f1"],
-        "AUC malignant against the rest": metrics["auc"]["malignant"],
-        "calibration error": metrics["calibration_error"],
-        "flagged as unlike the training": metrics.get("novel"),
-    }
-    lines = [f"scores on {sum(metrics['n'].values())} {metrics['split']} images"]
-    lines += [f"  {name:<32}{'not defined' if v is None else f'{v:.4f}'}" for name, v in rows.items()]
-    return "\n".join([*lines, *([metrics["note"]] if metrics["note"] else [])])
 
 
 def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb: int = PERTURBED) -> Evaluation:
@@ -110,16 +61,7 @@ def record_evaluation(run: Run, evaluation: Evaluation, predictor: Predictor, re
     """Writes an evaluation into its run: `metrics.json`, `predictions.csv`, `figures/` and `report.md`."""
     run.write_scores(evaluation.to_json(), evaluation.scores)
     draw_mask_grid(_examples(evaluation, predictor, records), run.figures / "masks.png")
-    labels = [score.label for score in evaluation.scores]
-    write_report(
-        run,
-        evaluation.metrics,
-        evaluation.heat_maps,
-        mean_curves(labels, evaluation.faithfulness),
-        evaluation.scores,
-        evaluation.split,
-        evaluation.note,
-    )
+    write_report(run, evaluation)
 
 
 def evaluate_records(
@@ -250,7 +192,7 @@ def note(experiment: Experiment, split: str, scores: Sequence[ImageScore], start
     stretched = experiment.protocol in STRETCHED
     if experiment.protocol in HOW_TO_READ and not (stretched and split == "train"):
         notes.append(HOW_TO_READ[experiment.protocol])
-    if split != "external" and start.startswith(f"{Path(experiment.weights).name}, which "):
+    if split != "external" and says_seen(start, experiment):
         notes.append(f"The network started from {start}: scores may be too optimistic.")
     if split == "train" or (split == "validation" and not stretched):
         notes.append(f"Scored on the {split} images, not on held-out ones.")

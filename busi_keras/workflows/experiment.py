@@ -39,7 +39,8 @@ def asked_experiment(given: Mapping[str, Any]) -> Experiment:
 
 
 def require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
-    """Refuses options that the protocol or the approach does not have: they would be passed over in silence."""
+    """Refuses options that the protocol or the approach does not have, which would be passed over in silence, and those
+    that undo what others are for."""
     has_folds, two_stages = asked.protocol in FOLDED_PROTOCOLS, asked.approach == "two-stage"
     require_folds(asked.protocol, given.get("folds"))
     folded = f"protocol {asked.protocol} has no folds; add --protocol {FOLDED_PROTOCOLS[0]}"
@@ -51,6 +52,15 @@ def require_of_use(asked: Experiment, given: Mapping[str, Any]) -> None:
         default = Experiment.__dataclass_fields__[name].default
         if not of_use and given.get(name, default) != default:
             raise UsageError(f"--{name} is {given[name]}, but {reason}, or leave --{name} out")
+    for name, weight in (("mask", asked.mask_weight), ("label", asked.label_weight)):
+        if two_stages and weight != 1:
+            raise UsageError(
+                f"--{name}-weight is {weight}, but in two-stage each network has but one loss; leave it out"
+            )
+        if weight == 0:
+            raise UsageError(f"--{name}-weight is 0, and the {name} head would learn nothing; give more than 0")
+    if asked.class_balance and asked.class_weighting:
+        raise UsageError("--class-balance and --class-weighting both favour rare classes; leave one out")
 
 
 def require_folds(protocol: str, asked: int | None) -> None:

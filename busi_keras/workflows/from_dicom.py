@@ -115,7 +115,7 @@ def convert_folder(
         raise UsageError(f"--every is {every}; give 1 for each frame, or more")
     files = dicom_files(folder)
     label_of, missing = match_labels(files, folder, read_labels(labels), labels)
-    read_patients(output)  # refused now, not when the work is done
+    noted = {frozenset(group) for group in read_patients(output)}  # refused now, not when the work is done
     done: list[Converted] = []
     failed = list(missing)
     of_patient: dict[str, dict[Path, None]] = {}
@@ -133,7 +133,7 @@ def convert_folder(
                         of_this = of_patient.setdefault(patient, {})
                         of_this[image] = None
             finally:  # whatever ends the work: images that are there must not lack who they are of
-                _note_patient(output, of_this)
+                _note_patient(output, of_this, noted)
             if problems:
                 failed.append(Failed(path, str(problems[0])))
             if images or not problems:
@@ -253,11 +253,14 @@ def _refuse_burnt_in(ultrasound: Ultrasound, path: Path) -> None:
     )
 
 
-def _note_patient(output: Path, images: Iterable[Path]) -> None:
+def _note_patient(output: Path, images: Iterable[Path], noted: set[frozenset[str]]) -> None:
+    """Writes down that images are of one patient, unless it is `noted` already, and notes it."""
     names = [image.relative_to(output).as_posix() for image in images]
-    if len(names) > 1:
-        with held(output, wait=True):  # two conversions may end in one folder
-            add_patients(output, [names])
+    if len(names) < 2 or any(group.issuperset(names) for group in noted):
+        return
+    with held(output, wait=True):  # two conversions may end in one folder
+        add_patients(output, [names])
+    noted.add(frozenset(names))
 
 
 def _keep(

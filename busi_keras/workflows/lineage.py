@@ -6,6 +6,7 @@ from busi_keras.card import read_card
 from busi_keras.config import Experiment
 from busi_keras.errors import UsageError
 
+_WHICH = ", which "
 UNKNOWN = "does not say what it was trained on, possibly images that are held out here"
 
 
@@ -35,6 +36,21 @@ def seen_before(weights: str, fingerprint: str, data: str) -> str:
     if fingerprint in seen or data in seen.values():
         return f"was trained on {seen.get(fingerprint, data)}, possibly on images that are held out here"
     return ""
+
+
+def start_of(experiment: Experiment) -> str:
+    """What an experiment's network starts from, as `Card.weights` has it."""
+    seen = seen_before(experiment.weights, experiment.fingerprint, experiment.data)
+    return f"{_named(experiment)}{_WHICH}{seen}" if seen else _named(experiment)
+
+
+def says_seen(start: str, experiment: Experiment) -> bool:
+    """Whether what `start_of` gave when the experiment began says that its start may have seen the images."""
+    return start.startswith(f"{_named(experiment)}{_WHICH}")
+
+
+def _named(experiment: Experiment) -> str:
+    return Path(experiment.weights).name  # also of `imagenet` and `none`
 
 
 def _is_network(weights: str) -> bool:

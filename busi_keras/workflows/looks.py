@@ -46,5 +46,5 @@ def look_over_study(study: StudyFolder, data: str = "auto") -> None:
         UsageError: the data are others than it was trained on.
     """
     if not study.looked_over and study.experiment.protocol != "external":
-        looks = look_over(records_of(Run(study.begun()[0].folder), data))
+        looks = look_over(records_of(Run(study.folds_begun()[0].folder), data))
         study.write_looks(looks.groups, looks.marks, looks.patients)

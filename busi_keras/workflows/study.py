@@ -73,13 +73,13 @@ def run_study(
     unfinished = [fold for fold in map(study.fold, range(folds)) if not fold.finished]
     study.require_own_files()
     study.require(options | ({"backend": keras.backend.backend()} if unfinished else {}))
-    if study.begun() and (unfinished or data != "auto"):
-        records = records_of(Run(study.begun()[0].folder), data)  # refuses other images than those it began with
+    if study.folds_begun() and (unfinished or data != "auto"):
+        records = records_of(Run(study.folds_begun()[0].folder), data)  # refuses other images than those it began with
         _require_same_patients(study, records)
     if unfinished:
         _require_honest(study, options, data, external)
     for fold in unfinished:
-        if study.finished():
+        if study.folds_finished():
             look_over_study(study, data)  # for `compare`, and for the next fold's split
         _train(study, fold, options, data)
     _require_complete(study, folds)
@@ -117,7 +117,7 @@ def _folds(protocol: str, asked: int | None) -> int:
 
 def _require_honest(study: StudyFolder, options: Mapping[str, Any], data: str, external: Path | None) -> None:
     """Before anything is trained: a network that has seen images that it is scored on gives no honest number."""
-    begun = study.begun()
+    begun = study.folds_begun()
     weights = options.get("weights") or (begun[0].experiment.weights if begun else "none")
     if not external and Path(weights).suffix != ".keras":
         return
@@ -146,10 +146,10 @@ def _require_same_patients(study: StudyFolder, records: Sequence[Record]) -> Non
 
 def _train(study: StudyFolder, fold: Fold, options: Mapping[str, Any], data: str) -> None:
     number = {"fold": fold.number} if "folds" in options else {}
-    if study.begun():
+    if study.folds_begun():
         if not fold.begun:
             options = {**_as_begun(study.experiment), **options}
-        data = str(source_of(Run(study.begun()[0].folder), data).folder.resolve())
+        data = str(source_of(Run(study.folds_begun()[0].folder), data).folder.resolve())
     whole = options.get("limit") is None and options["protocol"] != "external"
     known = study.groups() if whole and study.looked_over else None  # of all images that it trains and scores
     run_training({**options, **number}, data, fold.folder, resume=True, export=False, near_duplicates=known)

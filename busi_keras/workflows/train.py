@@ -20,13 +20,14 @@ from busi_keras.data.source import PHANTOM_NOTICE, Source, find_source
 from busi_keras.data.split import PARTS, Split
 from busi_keras.errors import UsageError
 from busi_keras.evaluation.calibration import operating_point
+from busi_keras.evaluation.evaluation import Evaluation, metrics_summary
 from busi_keras.evaluation.failures import worst
 from busi_keras.evaluation.intervals import group_numbers, metric_intervals
 from busi_keras.files import UTF8, held, replacing, write_text
 from busi_keras.inference.engines.keras import KerasEngine
 from busi_keras.inference.predictor import Predictor
 from busi_keras.models import build
-from busi_keras.models.backbone import weights_fingerprint
+from busi_keras.models.backbone import weights_exchanged
 from busi_keras.models.precision import in_float32
 from busi_keras.report.model_card import model_card
 from busi_keras.training.batches import load_arrays
@@ -46,7 +47,7 @@ from busi_keras.workflows.data_set import (
     source_of,
     stored_split,
 )
-from busi_keras.workflows.evaluate import Evaluation, evaluate_records, metrics_summary, record_evaluation
+from busi_keras.workflows.evaluate import evaluate_records, record_evaluation
 from busi_keras.workflows.experiment import (
     asked_experiment,
     completed_experiment,
@@ -54,7 +55,7 @@ from busi_keras.workflows.experiment import (
     resumed_experiment,
 )
 from busi_keras.workflows.export import export_run
-from busi_keras.workflows.lineage import seen_before, trained_on
+from busi_keras.workflows.lineage import seen_before, start_of, trained_on
 from busi_keras.workflows.models import RUNS
 
 LIBRARIES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow", "scikit-learn", "scipy")
@@ -220,7 +221,7 @@ def _train(
     )
 
     display = ConsoleDisplay(console, log)
-    start, lineage = _start(experiment), trained_on(experiment)  # now: hours later the file may be another
+    start, lineage = start_of(experiment), trained_on(experiment)  # now: hours later the file may be another
     try:
         model, progress = train(model, experiment, run, training, validation, display)
     finally:
@@ -249,8 +250,7 @@ def _build(run: Run, experiment: Experiment) -> keras.Model:
     Raises:
         UsageError: as `build`; the weights of a run that goes on are others than it was begun with.
     """
-    begun_with, found = experiment.weights_fingerprint, weights_fingerprint(experiment.weights)
-    if run.experiment_file.exists() and begun_with and found not in ("", begun_with):
+    if run.experiment_file.exists() and weights_exchanged(experiment.weights, experiment.weights_fingerprint):
         raise UsageError(
             f"{experiment.weights} is not the file that {run.folder} was begun with; put that back, or start a new run"
         )
@@ -335,13 +335,6 @@ def _card(
         novelty_threshold=calibration.novelty_threshold,
         trained_on=lineage,
     )
-
-
-def _start(experiment: Experiment) -> str:
-    """What the network starts from, for the card."""
-    seen = seen_before(experiment.weights, experiment.fingerprint, experiment.data)
-    name = Path(experiment.weights).name  # also of `imagenet` and `none`
-    return f"{name}, which {seen}" if seen else name
 
 
 def versions() -> dict[str, str]:

@@ -92,18 +92,20 @@ def test_a_palette_gives_colours(tmp_path: Path, ultrasound_file: Write, bits: i
     np.testing.assert_array_equal(next(image.frames()).pixels, np.stack([GREY, 255 - GREY, GREY // 2], axis=-1))
 
 
-def test_a_palette_of_bytes_that_fill_words_is_not_read_as_black(tmp_path: Path, ultrasound_file: Write) -> None:
-    def written(bits: int) -> Path:
+def test_a_palette_that_is_not_as_deep_as_it_says_is_not_read_as_black(tmp_path: Path, ultrasound_file: Write) -> None:
+    def written(bits: int, table: np.ndarray) -> Path:
         palette = {}
         for colour in ("Red", "Green", "Blue"):
             palette[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
-            palette[f"{colour}PaletteColorLookupTableData"] = np.arange(256, dtype="<u2").tobytes()
+            palette[f"{colour}PaletteColorLookupTableData"] = table.tobytes()
         return ultrasound_file(tmp_path / f"{bits}.dcm", GREY, "PALETTE COLOR", **palette)
 
-    image = read_ultrasound(written(8))
-    np.testing.assert_array_equal(next(image.frames()).pixels, np.repeat(GREY[..., None], 3, axis=-1))
+    low = np.arange(256, dtype="<u2")
+    for bits, table in ((8, low), (8, low << 8), (16, low.astype(np.uint8))):
+        image = read_ultrasound(written(bits, table))
+        np.testing.assert_array_equal(next(image.frames()).pixels, np.repeat(GREY[..., None], 3, axis=-1))
     with pytest.raises(UsageError, match=r"16\.dcm has a palette of 16 bits, but no value above 255"):
-        next(read_ultrasound(written(16)).frames())
+        next(read_ultrasound(written(16, low)).frames())
 
 
 def test_a_window_is_applied_after_the_rescaling(tmp_path: Path, ultrasound_file: Write) -> None:

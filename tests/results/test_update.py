@@ -66,7 +66,7 @@ def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(
     assert "--fold " not in command
     assert json.loads((taken / "fold-0" / "experiment.json").read_text())["weights"] == "net.weights.h5"
     assert "--protocol kfold --folds 3 " in json.loads((taken / "fold-0" / "made.json").read_text())["command"] + " "
-    scored = sum(len(fold.scores()) for fold in StudyFolder(study).finished())
+    scored = sum(len(fold.scores()) for fold in StudyFolder(study).folds_finished())
     readme = (tmp_path / "README.md").read_text()
     assert (
         "| [kfold-small](results/kfold-small/) | kfold | mobilenet-v2, net.weights.h5, 32 px | 1 (1) | 2 of 3 |"
@@ -77,7 +77,7 @@ def test_a_study_is_taken_in_fold_by_fold_and_goes_on_from_there(
     assert " to " not in row
 
     elsewhere = shutil.copytree(taken, tmp_path / "studies" / "kfold-small")
-    assert [fold.number for fold in StudyFolder(elsewhere).finished()] == [0, 1]
+    assert [fold.number for fold in StudyFolder(elsewhere).folds_finished()] == [0, 1]
     make_study(elsewhere, "kfold", range(2, 3), folds=3, weights="/elsewhere/net.weights.h5")
     given = {"protocol": "kfold", "approach": "multitask-cnn", "folds": 3, "weights": str(weights)}
     whole = run_study(given, str(phantom_folder), elsewhere, resamples=20).study

@@ -51,7 +51,7 @@ def test_a_study_goes_on_with_the_fold_that_is_missing_and_pools_them(
     assert diagonals
     assert all(diagonal == pytest.approx(256 * 2**0.5, abs=0.01) for diagonal in diagonals)
 
-    parts = [len(fold.scores()) for fold in StudyFolder(folder).finished()]
+    parts = [len(fold.scores()) for fold in StudyFolder(folder).folds_finished()]
     assert len(study.scores) == sum(parts)
     document = json.loads((folder / "study.json").read_text())
     dice = document["intervals"]["dice"]

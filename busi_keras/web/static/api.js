@@ -7,6 +7,9 @@ export class ServerError extends Error {
   }
 }
 
+/** Whether the page goes to where one signs in: nothing is left of the session that could be lost. */
+export let leaving = false;
+
 const SESSION_ENDED = 410;
 const BUSY = 503;
 
@@ -22,6 +25,7 @@ export async function ask(path, options = {}) {
     const answer = await reach(path, options);
     if (answer.ok) return answer;
     if (answer.status === 401) {
+      leaving = true;
       location.replace("/login?ended");
       throw new ServerError("sign in again", 401);
     }

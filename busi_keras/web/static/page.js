@@ -1,6 +1,6 @@
 // The page: what is open, and which control does what. Everything from files and server is written as text, never as markup.
 
-import { ask, firstChannel, pixels, sessionEnded } from "./api.js";
+import { ask, firstChannel, leaving, pixels, sessionEnded } from "./api.js";
 import { contour } from "./contour.js";
 import { downloadsInPlace } from "./download.js";
 import { connectDrop } from "./drop.js";
@@ -58,6 +58,7 @@ async function begin() {
     if (!model) await load();
     notice("connection");
   } catch (error) {
+    if (!model) notice("model"); // it is not said to be loading any more
     notice("connection", error.message);
   }
 }
@@ -317,7 +318,7 @@ function connectControls() {
   $("remove-case").addEventListener("click", removeCase);
   connectEditing(editor);
   window.addEventListener("beforeunload", (event) => {
-    if (editor.edited || intake.busy) event.preventDefault();
+    if (!leaving && (editor.edited || intake.busy)) event.preventDefault();
   });
   $("save-correction").addEventListener("click", saveCorrection);
   const rows = $("lesions").tBodies[0];

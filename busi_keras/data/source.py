@@ -9,7 +9,7 @@ from busi_keras.config import BUSI_FOLDER, CLASSES, PHANTOM
 from busi_keras.data.busi import BUSI_COUNTS, BUSI_MASKS, Record, natural_order, read_busi
 from busi_keras.data.phantom_set import INFO_FILE, write_phantoms
 from busi_keras.errors import UsageError
-from busi_keras.network import reachable
+from busi_keras.internet import reachable
 
 KAGGLE_HANDLE = "aryashah2k/breast-ultrasound-images-dataset"
 LOCAL_DATA = Path("data")

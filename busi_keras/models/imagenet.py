@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from busi_keras.errors import UsageError
+from busi_keras.internet import reachable
 from busi_keras.models.torch_file import read_state_dict
-from busi_keras.network import reachable
 
 WEIGHTS_SERVER = "https://storage.googleapis.com"
 INPUT_SHAPE = (224, 224, 3)

@@ -62,7 +62,7 @@ async def metrics(service: TheService) -> Response:
 @router.get("/api/model", responses={503: {"model": ErrorAnswer}}, tags=["server"])
 def model(service: TheService) -> ModelAnswer:
     """The model behind the page: which one, its thresholds and scores, and what to know about it."""
-    _ = service.queue
+    service.require_ready()
     card, change = service.model.card, service.model.file_change()
     return ModelAnswer(
         version=service.model.version,

@@ -90,13 +90,17 @@ class Service:
                 await run_in_threadpool(self._queue.close)
             self._folder.remove()
 
-    @property
-    def queue(self) -> PredictionQueue:
-        """The queue of the loaded model; raises `NotReadyError` before."""
+    def require_ready(self) -> None:
+        """Raises `NotReadyError` before the model is loaded."""
         if self.model.state == LOADING:
             raise NotReadyError("the model is being loaded; try again in a few seconds")
         if self.model.state == FAILED:
             raise NotReadyError("the model could not be loaded; see what the server printed")
+
+    @property
+    def queue(self) -> PredictionQueue:
+        """The queue of the loaded model; raises `NotReadyError` before."""
+        self.require_ready()
         with self._one_queue:
             if self._queue is None:
                 predictor = self.model.predictor

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from busi_keras.network import reachable
+from busi_keras.internet import reachable
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BUSI_DATA_DIR", raising=False)
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(source_module, "reachable", lambda url: False)
+    monkeypatch.setattr(source_module, "reachable", lambda url, **_: False)
     monkeypatch.setattr(
         source_module,
         "write_phantoms",
@@ -62,7 +62,7 @@ def kaggle(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
                 raise with_
             return str(with_)
 
-        monkeypatch.setattr(source_module, "reachable", lambda url: True)
+        monkeypatch.setattr(source_module, "reachable", lambda url, **_: True)
         monkeypatch.setitem(sys.modules, "kagglehub", SimpleNamespace(dataset_download=dataset_download))
         return asked
 

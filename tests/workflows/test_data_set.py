@@ -111,7 +111,7 @@ def test_a_copied_run_on_real_images_is_not_offered_phantoms(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BUSI_DATA_DIR", raising=False)
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(source_module, "reachable", lambda url: False)
+    monkeypatch.setattr(source_module, "reachable", lambda url, **_: False)
     records = read_busi(phantom_folder)
     run = Run(tmp_path / "run")
     split = new_split(ASKED, records, near_duplicates=[])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import hypothesis
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,6 +36,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
         for run in (Path(__file__).parents[1] / "runs" / "notebooks").glob("*-phantom"):
             shutil.rmtree(run)
+
+
+@pytest.fixture(autouse=True)
+def of_its_own_precision() -> Iterator[None]:
+    """A training leaves its precision behind in the process; the next test must not find it."""
+    yield
+    keras.config.set_dtype_policy("float32")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

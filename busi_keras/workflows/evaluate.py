@@ -46,11 +46,10 @@ def evaluate_run(folder: Path, split: str = "auto", data: str = "auto", perturb:
         raise UsageError(f"--perturb is {perturb}; it must be at least 0")
     run = Run(folder)
     experiment, parts = run.experiment, run.split
-    records = records_of(run, data)
     chosen = resolve_split(split, parts.scored)
     require_writable(folder)
-    predictor = Predictor.load(folder)
-    records = part_records(experiment, parts, chosen, records)
+    predictor = Predictor.load(folder)  # before its images are looked for, perhaps downloaded
+    records = part_records(experiment, parts, chosen, records_of(run, data))
     with progress_bar(f"scoring {chosen} images", len(records)) as advance:
         evaluation = evaluate_records(predictor, experiment, chosen, records, advance, perturb)
     record_evaluation(run, evaluation, predictor, records)

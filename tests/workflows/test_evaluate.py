@@ -1,8 +1,12 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from busi_keras.config import Experiment
+from busi_keras.errors import UsageError
 from busi_keras.evaluation.scores import ImageScore, Overlap
-from busi_keras.workflows.evaluate import collapses, note
+from busi_keras.workflows.evaluate import collapses, evaluate_run, note
 
 
 def score(label: int, predicted: int | None, true_area: float, predicted_area: float) -> ImageScore:
@@ -40,3 +44,11 @@ def test_a_note_says_what_the_scored_images_were_used_for(
     said = note(Experiment("multitask", "BUSI", protocol=protocol), split, [score(0, 0, 0.1, 0.1)], "none")
     assert ("were chosen on the images scored here" in said) == chosen_here
     assert (f"Scored on the {split} images, not on held-out ones." in said) == not_held_out
+
+
+def test_a_run_without_its_network_is_refused_before_its_images_are_looked_for(
+    make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_study(tmp_path, "kfold", range(1)) / "fold-0"
+    with pytest.raises(UsageError, match=r"fold-0 holds no model\.keras; finish its training with --resume"):
+        evaluate_run(folder, data=str(tmp_path / "nowhere"))
